@@ -42,4 +42,9 @@ struct Config::Entry {
 // An Error for the value at `mark`, prefixed "line L, column C: ".
 [[nodiscard]] Error config_error(Mark mark, const std::string& message);
 
+// Puts `value` at a dotted key, as `--set a.b=c` does: "stages.1.epochs", "stages.prune.epochs" (an item
+// of a list by its `name` entry), "optimizer.sgd.lr" (also where the file says `optimizer: sgd`). Missing
+// maps are made. Throws Error when a part names no item of a list or goes below a scalar.
+void set_override(Config& root, const std::string& dotted_key, const Config& value);
+
 }  // namespace mc

@@ -52,7 +52,7 @@ decltype(auto) with_context(Where&& where, Body&& body) {
 
 // Throws mc::Error with the formatted message unless `condition` holds. For input and usage, never for
 // our own mistakes (use assert).
-#define MC_CHECK(condition, ...)              \
-  do {                                        \
+#define MC_CHECK(condition, ...)               \
+  do {                                         \
     if (!(condition)) ::mc::fail(__VA_ARGS__); \
   } while (false)

@@ -31,13 +31,23 @@ struct Constraint {
   bool required = false;
 };
 
-inline Constraint at_least(double low) { return {.minimum = low}; }
-inline Constraint above(double low) { return {.minimum = low, .exclusive_minimum = true}; }
-inline Constraint between(double low, double high) { return {.minimum = low, .maximum = high}; }
+inline Constraint at_least(double low) {
+  return {.minimum = low};
+}
+inline Constraint above(double low) {
+  return {.minimum = low, .exclusive_minimum = true};
+}
+inline Constraint between(double low, double high) {
+  return {.minimum = low, .maximum = high};
+}
 inline Constraint in_half_open(double low, double high) {
   return {.minimum = low, .maximum = high, .exclusive_maximum = true};
 }
-inline Constraint one_of(std::vector<std::string> choices) { return {.choices = std::move(choices)}; }
-inline Constraint required() { return {.required = true}; }
+inline Constraint one_of(std::vector<std::string> choices) {
+  return {.choices = std::move(choices)};
+}
+inline Constraint required() {
+  return {.required = true};
+}
 
 }  // namespace mc

@@ -25,10 +25,10 @@ class Random {
   static constexpr result_type max() { return std::numeric_limits<result_type>::max(); }
   result_type operator()();
 
-  double uniform();                   // in [0, 1), 53 bits
-  double normal();                    // mean 0, variance 1 (Box-Muller)
-  int64_t below(int64_t bound);       // in [0, bound), without bias; bound >= 1
-  bool chance(double probability);    // true with this probability
+  double uniform();                 // in [0, 1), 53 bits
+  double normal();                  // mean 0, variance 1 (Box-Muller)
+  int64_t below(int64_t bound);     // in [0, bound), without bias; bound >= 1
+  bool chance(double probability);  // true with this probability
 
  private:
   std::array<uint32_t, 2> key_;
