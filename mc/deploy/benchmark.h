@@ -1,0 +1,47 @@
+// Latency and throughput of model files on engines, interleaved so that drift of the machine hits all
+// rows alike.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "mc/base/json.h"
+#include "mc/data/dataset.h"
+#include "mc/deploy/engine.h"
+
+namespace mc {
+
+struct BenchmarkOptions {
+  std::vector<std::string> engines = {"onnxruntime"};
+  std::vector<int64_t> batch_sizes = {1};
+  EngineOptions engine;
+  double seconds = 2.0;          // measuring time a row
+  int64_t minimum_runs = 10;
+  int64_t warmup_runs = 3;
+};
+
+struct BenchmarkRow {
+  std::filesystem::path model;
+  std::string engine;
+  std::string precision;
+  int64_t batch = 1;
+  int threads = 0;
+  double median_ms = 0, p90_ms = 0, p99_ms = 0;
+  double throughput = 0;  // samples a second at the median
+  double load_ms = 0;
+  double peak_mb = 0;     // growth of resident memory while loading and running
+  double file_mb = 0;
+  bool random_data = false;
+  std::string skipped;    // why there are no numbers (engine not available), else empty
+};
+
+// Rows in the order model, engine, batch. Each round runs every row once; rounds go on until every row
+// has its time. `data` null: random inputs of the models' shapes.
+std::vector<BenchmarkRow> benchmark(const std::vector<std::filesystem::path>& models,
+                                    const std::shared_ptr<const Dataset>& data, const BenchmarkOptions& options);
+
+Json to_json(const BenchmarkRow& row);
+
+}  // namespace mc

@@ -1,0 +1,107 @@
+// A torch::nn::Module that runs a Model: compiled once into a flat plan (bound kernels, numbered slots,
+// freed after their last use), executed on ATen with autograd.
+//
+// The module is an immutable plan plus state keyed by initializer name. Parameters and statistics are
+// registered under their own names ("layer1.0.conv1.weight" is parameter `weight` of submodule
+// layer1 -> 0 -> conv1), so named_parameters() gives initializer names. edit() is the only way to change
+// a live module.
+//
+// train(): the graph as written, batch norm by PyTorch's rule, dropout drops, observers observe.
+// eval(): running statistics; under NoGradGuard a second plan is used, folded and fused, made when first
+// needed and dropped when a parameter changes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include "mc/graph/graph.h"
+#include "mc/module/state.h"
+
+namespace mc {
+
+class Plan;
+
+struct ModuleOptions {
+  at::Device device = at::kCPU;
+  std::vector<std::pair<std::string, Role>> roles;  // overrides, see assign_roles
+  bool channels_last = true;        // keep 4-D convolution weights in channels-last memory format
+};
+
+class GraphModule : public torch::nn::Module {
+ public:
+  // Takes the model's tensors (copied to the device, aligned). Throws Error that lists all unsupported
+  // operators at once, with node names, before anything else.
+  explicit GraphModule(Model model, ModuleOptions options = {});
+  ~GraphModule() override;
+
+  // Inputs in the order of input_names(); outputs in the order of output_names(). Throws Error when the
+  // number, rank or a fixed dim of an input does not fit, or a node fails (naming the node).
+  std::vector<at::Tensor> forward(const std::vector<at::Tensor>& inputs);
+  at::Tensor forward(const at::Tensor& input);  // one input, first output
+
+  // Forward that also gives the values named (`wanted`; a fused-away name resolves through provenance),
+  // with autograd. Throws Error with the nearest name for one that does not exist.
+  struct Tapped {
+    std::vector<at::Tensor> outputs;
+    std::vector<at::Tensor> values;
+  };
+  Tapped forward_tapped(const std::vector<at::Tensor>& inputs, const std::vector<std::string>& wanted);
+
+  // Calls `visit` with every named value as it is made, in plan order (calibration, comparison).
+  using Visitor = std::function<void(const std::string& value, const at::Tensor& tensor)>;
+  std::vector<at::Tensor> forward_visiting(const std::vector<at::Tensor>& inputs, const Visitor& visit);
+
+  const std::vector<std::string>& input_names() const;
+  const std::vector<std::string>& output_names() const;
+  at::Device device() const;
+
+  // The model as it stands: structure plus current values. Weights are shared when on the CPU and
+  // contiguous (do not train on while using it), else copied.
+  Model graph() const;
+  const Model& structure() const;  // structure only: initializers hold the values at the last compile
+
+  // State by initializer name. Throw Error with the nearest name when it does not exist.
+  at::Tensor tensor(const std::string& name) const;
+  Role role(const std::string& name) const;
+  const Roles& roles() const;
+  std::vector<std::string> names(Role role) const;
+
+  // Masks: one a parameter, same shape, element type bool, 1 keeps. set_mask(name, {}) removes it.
+  // The parameter itself is multiplied at once unless `latent`. apply_masks() multiplies all parameters.
+  void set_mask(const std::string& parameter, at::Tensor mask, bool latent = false);
+  at::Tensor mask(const std::string& parameter) const;  // undefined when there is none
+  void apply_masks();
+  std::vector<std::string> masked() const;
+
+  // Rewrites the model and recompiles; parameters, statistics, masks, quantization state and whatever
+  // attached carriers hold are carried along by name, cut where the edit says. On an Error nothing has
+  // changed.
+  EditReport edit(const std::function<void(Edit&)>& pass);
+  void attach(StateCarrier* carrier);
+  void detach(StateCarrier* carrier);
+
+  // Random operators draw from (seed, step, node).
+  void set_random(uint64_t seed, uint64_t step);
+
+  // Copies all state from `values` (by name). Missing or extra names, or other shapes, are an Error that
+  // lists them; nothing is copied then.
+  void load_state(const std::map<std::string, at::Tensor>& values);
+  std::map<std::string, at::Tensor> state() const;  // shares storage with the module
+
+  void to_device(at::Device device);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mc
