@@ -1,0 +1,52 @@
+#include "mc/ops/kernel_helpers.h"
+
+#include <ATen/ATen.h>
+
+#include "mc/base/error.h"
+
+namespace mc {
+
+std::vector<int64_t> tensor_ints(const at::Tensor& tensor) {
+  const at::Tensor flat = tensor.detach().to(at::kCPU, at::kLong).contiguous();
+  const int64_t* data = flat.const_data_ptr<int64_t>();
+  return {data, data + flat.numel()};
+}
+
+std::vector<double> tensor_doubles(const at::Tensor& tensor) {
+  const at::Tensor flat = tensor.detach().to(at::kCPU, at::kDouble).contiguous();
+  const double* data = flat.const_data_ptr<double>();
+  return {data, data + flat.numel()};
+}
+
+IntsInput::IntsInput(const BindContext& context, size_t input) : input_(input) {
+  if (input >= context.node.inputs.size() || context.node.inputs[input].empty() || !context.constant) return;
+  if (const Tensor* value = context.constant(input)) constant_ = value->as_ints();
+}
+
+std::optional<std::vector<int64_t>> IntsInput::get(const KernelArgs& args) const {
+  if (constant_) return constant_;
+  if (!args.has(input_)) return std::nullopt;
+  return tensor_ints(args.in(input_));
+}
+
+std::vector<int64_t> IntsInput::required(const KernelArgs& args) const {
+  auto values = get(args);
+  MC_CHECK(values, "input {} is missing", input_);
+  return *std::move(values);
+}
+
+Kernel unary(std::function<at::Tensor(const at::Tensor&)> function) {
+  return [function = std::move(function)](const KernelArgs& args) { args.out(0, function(args.in(0))); };
+}
+
+Kernel binary(std::function<at::Tensor(const at::Tensor&, const at::Tensor&)> function) {
+  return [function = std::move(function)](const KernelArgs& args) {
+    const at::Tensor& a = args.in(0);
+    const at::Tensor& b = args.in(1);
+    if (a.device() == b.device() || a.dim() == 0 || b.dim() == 0) return args.out(0, function(a, b));
+    // A shape tensor on the CPU meets data on the device.
+    args.out(0, a.is_cpu() ? function(a.to(b.device()), b) : function(a, b.to(a.device())));
+  };
+}
+
+}  // namespace mc

@@ -1,0 +1,41 @@
+// What the kernels of operator families share: integer inputs (axes, shapes, pads) that are parsed when the
+// kernel is bound if they are constant, and read at run time otherwise.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "mc/ops/op.h"
+
+namespace mc {
+
+std::vector<int64_t> tensor_ints(const at::Tensor& tensor);  // any integer (or float) tensor, any device
+std::vector<double> tensor_doubles(const at::Tensor& tensor);
+
+// The integers of an input.
+class IntsInput {
+ public:
+  IntsInput(const BindContext& context, size_t input);
+  // The values; nullopt when the optional input is omitted.
+  std::optional<std::vector<int64_t>> get(const KernelArgs& args) const;
+  // Throws Error when the input is omitted.
+  std::vector<int64_t> required(const KernelArgs& args) const;
+
+ private:
+  size_t input_;
+  std::optional<std::vector<int64_t>> constant_;
+};
+
+// A kernel of one input and one output; of two inputs.
+Kernel unary(std::function<at::Tensor(const at::Tensor&)> function);
+Kernel binary(std::function<at::Tensor(const at::Tensor&, const at::Tensor&)> function);
+
+// Moves a small CPU operand (a scalar constant, indices) to where the data is; no copy when it is there.
+inline at::Tensor on_device_of(const at::Tensor& tensor, const at::Tensor& data) {
+  return tensor.device() == data.device() ? tensor : tensor.to(data.device());
+}
+
+}  // namespace mc
