@@ -34,13 +34,15 @@ enum class DType : int32_t {
   kFloat8E8M0 = 24,
   kUInt2 = 25,
   kInt2 = 26,
+  kFloat6E2M3 = 27,
+  kFloat6E3M2 = 28,
 };
 
-std::string_view dtype_name(DType type);        // "float", "int8", ... as onnx's text syntax writes them
-DType dtype_from_name(std::string_view name);   // throws Error with the nearest name
-bool dtype_known(int32_t onnx_number);          // an element type of this list other than undefined
-int dtype_bits(DType type);                     // 4 for int4; 0 for strings and undefined
-bool dtype_is_float(DType type);                // any floating type, float8 and float4 too
+std::string_view dtype_name(DType type);       // "float", "int8", ... as onnx's text syntax writes them
+DType dtype_from_name(std::string_view name);  // throws Error with the nearest name
+bool dtype_known(int32_t onnx_number);         // an element type of this list other than undefined
+int dtype_bits(DType type);                    // 4 for int4; 0 for strings and undefined
+bool dtype_is_float(DType type);               // any floating type, float8, float6 and float4 too
 
 // Bytes that `count` elements take, packed as ONNX packs sub-byte types. Throws Error on overflow.
 uint64_t dtype_bytes(DType type, uint64_t count);

@@ -37,12 +37,13 @@ using Metadata = std::vector<std::pair<std::string, std::string>>;
 struct Tensor {
   DType dtype = DType::kUndefined;
   std::vector<int64_t> dims;
-  Buffer data;                        // empty for strings
-  std::vector<std::string> strings;   // only for DType::kString
+  Buffer data;                       // empty for strings
+  std::vector<std::string> strings;  // only for DType::kString
   std::string doc;
   Metadata metadata;
+  std::string unknown_fields;  // protobuf bytes that we do not know
 
-  int64_t count() const;              // product of dims; 1 for a scalar
+  int64_t count() const;  // product of dims; 1 for a scalar. Throws Error on overflow
 
   template <class T>
   static Tensor of(DType dtype, std::vector<int64_t> dims, std::span<const T> values);
