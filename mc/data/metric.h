@@ -8,7 +8,6 @@
 #include <ATen/core/Tensor.h>
 
 #include "mc/data/loader.h"
-#include "mc/deploy/engine.h"
 
 namespace mc {
 

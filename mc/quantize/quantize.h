@@ -1,0 +1,76 @@
+// Quantization-aware training on graphs: where FakeQuantize nodes stand is decided by a target (which
+// operators, which types, where Q/DQ pairs go), so that the simulated graph and the exported one are the
+// same computation.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mc/base/options.h"
+#include "mc/module/graph_module.h"
+#include "mc/train/method.h"
+
+namespace mc {
+
+// What one engine wants. Data, not code: docs/design.md, "Targets".
+struct QuantizeTarget {
+  std::string name;
+  bool activation_signed = false;     // u8 or s8
+  bool activation_symmetric = false;
+  bool weight_per_channel = true;
+  bool reduce_range = false;          // 7-bit weights: u8 times s8 saturates on AVX2 without VNNI
+  bool quantize_bias = true;          // int32 bias with scale input * weight
+  bool quantize_residual_add = true;  // both inputs and the output of an Add
+};
+const std::vector<QuantizeTarget>& quantize_targets();        // onnxruntime, openvino, tensorrt
+const QuantizeTarget& find_target(const std::string& name);   // Error with the nearest name
+
+struct QuantizeOptions {
+  std::string mode = "qat";
+  std::string target = "onnxruntime";
+  std::string observer = "moving_average";
+  double averaging_constant = 0.01;
+  double start = 0.0;              // part of the stage's steps before fake-quantization starts (observing only)
+  double freeze_observers = 0.6;   // part of the stage after which ranges stay
+  double freeze_batch_norm = 0.4;  // part of the stage after which batch-norm statistics stay
+  bool fold_batch_norm = true;
+  std::vector<std::string> keep_float;  // node names or globs
+  template <class V>
+  void describe(V& v) {
+    v.field("mode", mode, "qat: train with simulated quantization", one_of({"qat"}));
+    v.field("target", target, "engine that the result is for", one_of({"onnxruntime", "openvino", "tensorrt"}));
+    v.field("observer", observer, "how activation ranges are found", one_of({"moving_average", "min_max"}));
+    v.field("averaging_constant", averaging_constant, "weight of the newest batch in a moving average", between(0, 1));
+    v.field("start", start, "part of the stage's steps that only observe", between(0, 1));
+    v.field("freeze_observers", freeze_observers, "part of the stage after which ranges stay", between(0, 1));
+    v.field("freeze_batch_norm", freeze_batch_norm, "part of the stage after which batch-norm statistics stay",
+            between(0, 1));
+    v.field("fold_batch_norm", fold_batch_norm, "fold batch norm into the weights that are quantized");
+    v.field("keep_float", keep_float, "nodes left float, by name or pattern");
+  }
+};
+
+struct LayerQuantization {
+  std::string node;
+  std::string op_type;
+  bool quantized = false;
+  std::string reason;   // why it was left float
+};
+
+// Inserts FakeQuantize nodes for the target. Gives what was done to every layer. Throws Error when the
+// model is already quantized or a keep_float pattern matches nothing.
+std::vector<LayerQuantization> prepare_qat(GraphModule& module, const QuantizeOptions& options);
+
+// The trained module as a plain float model with QuantizeLinear/DequantizeLinear pairs and integer
+// weights, in the model's opset raised to at least 13.
+Model convert(const GraphModule& module, const QuantizeOptions& options);
+
+// The names that people know: a copy of the module prepared for QAT, and its conversion.
+std::shared_ptr<GraphModule> qat_version_model(const GraphModule& module, const QuantizeOptions& options = {});
+Model convert_fx(const GraphModule& qat_module, const QuantizeOptions& options = {});
+
+std::shared_ptr<Method> make_quantize_method(const QuantizeOptions& options);
+
+}  // namespace mc

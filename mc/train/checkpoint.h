@@ -1,0 +1,32 @@
+// Checkpoints: tensors as safetensors, everything else as JSON beside them; no pickle is ever read.
+// Written to a temporary folder, synced and renamed, so that the previous one stays until the new one
+// is whole.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include <ATen/core/Tensor.h>
+
+#include "mc/base/json.h"
+
+namespace mc {
+
+using TensorMap = std::map<std::string, at::Tensor>;
+
+// The safetensors format (header length, JSON header, data). Reading checks every size and offset.
+void write_safetensors(const std::filesystem::path& file, const TensorMap& tensors, const Json& metadata = {});
+TensorMap read_safetensors(const std::filesystem::path& file);
+
+struct Checkpoint {
+  TensorMap tensors;
+  Json state;
+};
+
+// `model.onnx`-less: structure is rebuilt by the recipe; see trainer.cpp for what state holds.
+void write_checkpoint(const std::filesystem::path& folder, const Checkpoint& checkpoint);
+Checkpoint read_checkpoint(const std::filesystem::path& folder);  // Error when absent or broken
+bool has_checkpoint(const std::filesystem::path& folder);
+
+}  // namespace mc

@@ -1,0 +1,60 @@
+// What a training stage calls. A method (pruning, quantization, distillation) sees the module, its
+// optimizer's parameters and each step, and is known to the loop only through this interface.
+// Within a stage the order of methods is prune, quantize, distil.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "mc/base/json.h"
+#include "mc/data/loader.h"
+#include "mc/module/graph_module.h"
+
+namespace mc {
+
+struct StageContext {
+  GraphModule& module;
+  Loader& loader;             // training batches of this stage
+  int64_t epochs = 0;
+  int64_t steps_per_epoch = 0;
+  int64_t total_steps() const { return epochs * steps_per_epoch; }
+  uint64_t seed = 0;
+};
+
+struct StepContext {
+  GraphModule& module;
+  const Batch& batch;
+  int64_t step = 0;           // in this stage, from 0
+  int64_t total_steps = 0;
+  int64_t epoch = 0;
+  double lr = 0;
+  std::vector<at::Tensor> outputs;                 // set after forward
+  std::map<std::string, at::Tensor> taps;          // values that methods asked for
+};
+
+class Method {
+ public:
+  virtual ~Method() = default;
+  virtual std::string name() const = 0;
+  // Graph edits and preparation; called when the stage starts, also when it is resumed (`resumed`: the
+  // module already has what begin() put into it, and load() follows).
+  virtual void begin(StageContext&, bool resumed) { (void)resumed; }
+  virtual std::vector<std::string> wanted_taps() const { return {}; }
+  virtual void before_forward(StepContext&) {}
+  // Gives the loss to go on with, from the loss so far (mean over the batch, a scalar).
+  virtual at::Tensor loss(StepContext&, at::Tensor loss) { return loss; }
+  virtual void after_backward(StepContext&) {}
+  virtual void after_step(StepContext&) {}
+  virtual void end(StageContext&) {}
+  // Figures for progress and metrics.jsonl, as of now (may synchronize; called seldom).
+  virtual Json figures() const { return Json::object(); }
+  // State beyond what the module holds, for checkpoints.
+  virtual std::map<std::string, at::Tensor> save() const { return {}; }
+  virtual void load(const std::map<std::string, at::Tensor>&) {}
+};
+
+}  // namespace mc
