@@ -38,11 +38,11 @@ double cubic_sparsity(double initial, double target, int64_t step, int64_t begin
 struct IterativePruningConfig {
   std::string pruning_fn = "unstructured_magnitude";
   PruneKwargs pruning_fn_default_kwargs;
-  int64_t pruning_frequency = 1;        // steps between two new masks
-  int64_t begin_pruning_step = 0;       // masks are computed from this step on
-  int64_t end_pruning_step = -1;        // and no more after it; -1: policy_end_step
-  int64_t policy_begin_step = 0;        // sparsity starts to grow
-  int64_t policy_end_step = 0;          // and has reached the target
+  int64_t pruning_frequency = 1;   // steps between two new masks
+  int64_t begin_pruning_step = 0;  // masks are computed from this step on
+  int64_t end_pruning_step = -1;   // and no more after it; -1: policy_end_step
+  int64_t policy_begin_step = 0;   // sparsity starts to grow
+  int64_t policy_end_step = 0;     // and has reached the target
   struct Override {
     std::optional<std::string> pruning_fn;
     std::optional<PruneKwargs> kwargs;
@@ -57,9 +57,9 @@ class IterativePruningScheduler {
  public:
   IterativePruningScheduler(torch::nn::Module& module, IterativePruningConfig config);
   ~IterativePruningScheduler();
-  void step();                 // advances, recomputes masks when due, applies masks
-  void remove_pruning();       // masks are dropped, zeros stay in the weights
-  double sparsity() const;     // of the pruned parameters together
+  void step();              // advances, recomputes masks when due, applies masks
+  void remove_pruning();    // masks are dropped, zeros stay in the weights
+  double sparsity() const;  // of the pruned parameters together
   std::map<std::string, double> sparsity_by_parameter() const;
   int64_t current_step() const;
   void set_step(int64_t step);  // resuming
@@ -74,7 +74,7 @@ class OneShotPruningScheduler {
  public:
   OneShotPruningScheduler(torch::nn::Module& module, IterativePruningConfig config);
   ~OneShotPruningScheduler();
-  void step();                 // applies the masks
+  void step();  // applies the masks
   void remove_pruning();
   double sparsity() const;
 
