@@ -10,10 +10,33 @@ namespace mc {
 namespace {
 
 constexpr std::array kFamilies = {
-    conv_ops,      gemm_ops,     norm_ops,          pool_ops,        activation_ops, softmax_ops, dropout_ops,
-    attention_ops, quantize_ops, fake_quantize_ops, elementwise_ops, logic_ops,      cast_ops,    shape_ops,
-    layout_ops,    join_ops,     slice_ops,         gather_ops,      scatter_ops,    pad_ops,     reduce_ops,
-    order_ops,     constant_ops, random_ops,        resize_ops,      control_ops,
+    conv_ops,
+    gemm_ops,
+    norm_ops,
+    pool_ops,
+    activation_ops,
+    softmax_ops,
+    dropout_ops,
+    attention_ops,
+    quantize_ops,
+    fake_quantize_ops,
+    folded_batch_norm_ops,
+    elementwise_ops,
+    logic_ops,
+    cast_ops,
+    shape_ops,
+    layout_ops,
+    join_ops,
+    slice_ops,
+    gather_ops,
+    scatter_ops,
+    pad_ops,
+    reduce_ops,
+    order_ops,
+    constant_ops,
+    random_ops,
+    resize_ops,
+    control_ops,
 };
 
 std::string_view canonical(std::string_view domain) {
