@@ -42,8 +42,8 @@ struct RunContext {
 // One call of one kernel: numbered slots in, numbered slots out. Nothing is copied.
 class KernelArgs {
  public:
-  KernelArgs(RunContext& run, Slot* slots, std::span<const int> inputs, std::span<const int> outputs, int node)
-      : run(run), slots_(slots), inputs_(inputs), outputs_(outputs), node_(node) {}
+  KernelArgs(RunContext& context, Slot* slots, std::span<const int> inputs, std::span<const int> outputs, int node)
+      : run(context), slots_(slots), inputs_(inputs), outputs_(outputs), node_(node) {}
 
   RunContext& run;
   size_t input_count() const { return inputs_.size(); }
