@@ -18,9 +18,33 @@ std::vector<double> tensor_doubles(const at::Tensor& tensor) {
   return {data, data + flat.numel()};
 }
 
-IntsInput::IntsInput(const BindContext& context, size_t input) : input_(input) {
-  if (input >= context.node.inputs.size() || context.node.inputs[input].empty() || !context.constant) return;
-  if (const Tensor* value = context.constant(input)) constant_ = value->as_ints();
+IntsInput::IntsInput(const BindContext& context, size_t input, std::string_view attribute) : input_(input) {
+  if (!attribute.empty() && context.node.find(attribute)) {
+    constant_ = context.node.get_ints(attribute);
+  } else if (!context.node.input(input).empty() && context.constant) {
+    if (const Tensor* value = context.constant(input)) constant_ = value->as_ints();
+  }
+}
+
+IntsArgument ints_argument(const InferContext& context, size_t input, std::string_view attribute) {
+  IntsArgument argument;
+  if (!attribute.empty() && context.node().find(attribute)) {
+    argument = {true, context.node().get_ints(attribute)};
+  } else if (!context.node().input(input).empty()) {
+    argument.present = true;
+    if (const Tensor* value = context.constant(input)) argument.values = value->as_ints();
+  }
+  return argument;
+}
+
+Op make_op(std::string name, int64_t since, std::function<Kernel(const BindContext&)> bind,
+           std::function<void(InferContext&)> infer) {
+  Op op;
+  op.name = std::move(name);
+  op.since = since;
+  op.bind = std::move(bind);
+  op.infer = std::move(infer);
+  return op;
 }
 
 std::optional<std::vector<int64_t>> IntsInput::get(const KernelArgs& args) const {

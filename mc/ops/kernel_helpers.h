@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -15,10 +17,10 @@ namespace mc {
 std::vector<int64_t> tensor_ints(const at::Tensor& tensor);  // any integer (or float) tensor, any device
 std::vector<double> tensor_doubles(const at::Tensor& tensor);
 
-// The integers of an input.
+// The integers of an input, or of the attribute that an older opset had in its place.
 class IntsInput {
  public:
-  IntsInput(const BindContext& context, size_t input);
+  IntsInput(const BindContext& context, size_t input, std::string_view attribute = {});
   // The values; nullopt when the optional input is omitted.
   std::optional<std::vector<int64_t>> get(const KernelArgs& args) const;
   // Throws Error when the input is omitted.
@@ -28,6 +30,17 @@ class IntsInput {
   size_t input_;
   std::optional<std::vector<int64_t>> constant_;
 };
+
+// The same for inference: whether the argument is there, and its values where they are known.
+struct IntsArgument {
+  bool present = false;
+  std::optional<std::vector<int64_t>> values;
+};
+IntsArgument ints_argument(const InferContext& context, size_t input, std::string_view attribute = {});
+
+// Fills in the fields that every operator has.
+Op make_op(std::string name, int64_t since, std::function<Kernel(const BindContext&)> bind,
+           std::function<void(InferContext&)> infer);
 
 // A kernel of one input and one output; of two inputs.
 Kernel unary(std::function<at::Tensor(const at::Tensor&)> function);
