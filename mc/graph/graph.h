@@ -27,6 +27,9 @@ namespace mc {
 
 class Graph;
 
+// How deep subgraphs and types may nest in what we read; a model that goes deeper is refused.
+inline constexpr int kMaxDepth = 64;
+
 // Metadata keys of ours.
 inline constexpr const char* kMaskOf = "mc.mask_of";   // on an initializer: the parameter it masks
 inline constexpr const char* kRole = "mc.role";        // on an initializer: overrides the derived role
@@ -140,7 +143,6 @@ struct Initializer {
   Tensor tensor;
   bool sparse = false;             // kept as it was written
   Attribute::Sparse sparse_value;  // only where sparse
-  std::string unknown_fields;
 };
 
 struct QuantizationAnnotation {

@@ -1,7 +1,17 @@
 #include "mc/graph/type.h"
 
+#include "mc/graph/syntax.h"
+
 namespace mc {
 namespace {
+
+// What a dimension or a type has besides its value.
+std::string extras(const std::string& denotation, const std::string& unknown_fields) {
+  std::string text;
+  if (!denotation.empty()) text += "@" + syntax::quoted(denotation);
+  if (!unknown_fields.empty()) text += "@<unknown_fields: \"" + syntax::hexadecimal(unknown_fields) + "\">";
+  return text;
+}
 
 std::string tensor_text(const Type& type) {
   std::string text(dtype_name(type.dtype));
@@ -10,7 +20,25 @@ std::string tensor_text(const Type& type) {
 }
 
 std::string element_text(const Type& type) {
-  return type.element ? to_string(*type.element) : "?";
+  return type.element ? to_string(*type.element) : "opaque()";
+}
+
+std::string plain_text(const Type& type) {
+  switch (type.kind) {
+    case Type::Kind::kUnknown:
+      return "opaque()";
+    case Type::Kind::kTensor:
+      return tensor_text(type);
+    case Type::Kind::kSparseTensor:
+      return "sparse_tensor(" + tensor_text(type) + ")";
+    case Type::Kind::kSequence:
+      return "seq(" + element_text(type) + ")";
+    case Type::Kind::kOptional:
+      return "optional(" + element_text(type) + ")";
+    case Type::Kind::kMap:
+      return "map(" + std::string(dtype_name(type.dtype)) + ", " + element_text(type) + ")";
+  }
+  return "opaque()";
 }
 
 }  // namespace
@@ -31,8 +59,13 @@ bool Type::operator==(const Type& other) const {
 }
 
 std::string to_string(const Dim& dim) {
-  if (dim.known()) return std::to_string(dim.value);
-  return dim.symbol.empty() ? "?" : dim.symbol;
+  std::string text = "?";
+  if (dim.known()) {
+    text = std::to_string(dim.value);
+  } else if (!dim.symbol.empty()) {
+    text = syntax::is_identifier(dim.symbol) ? dim.symbol : syntax::quoted(dim.symbol);
+  }
+  return text + extras(dim.denotation, dim.unknown_fields);
 }
 
 std::string to_string(const Shape& shape) {
@@ -45,21 +78,7 @@ std::string to_string(const Shape& shape) {
 }
 
 std::string to_string(const Type& type) {
-  switch (type.kind) {
-    case Type::Kind::kUnknown:
-      return "?";
-    case Type::Kind::kTensor:
-      return tensor_text(type);
-    case Type::Kind::kSparseTensor:
-      return "sparse_tensor(" + tensor_text(type) + ")";
-    case Type::Kind::kSequence:
-      return "seq(" + element_text(type) + ")";
-    case Type::Kind::kOptional:
-      return "optional(" + element_text(type) + ")";
-    case Type::Kind::kMap:
-      return "map(" + std::string(dtype_name(type.dtype)) + ", " + element_text(type) + ")";
-  }
-  return "?";
+  return plain_text(type) + extras(type.denotation, type.unknown_fields);
 }
 
 }  // namespace mc
