@@ -13,13 +13,13 @@ namespace mc {
 struct ModelOptions {
   std::vector<int64_t> input_shape = {3, 32, 32};  // C, H, W of one sample (or one length for mlp)
   int64_t classes = 10;
-  double width = 1.0;      // multiplies every channel count, rounded to a multiple of 8
+  double width = 1.0;  // multiplies every channel count, rounded to a multiple of 8
   uint64_t seed = 0;
 };
 
 struct ModelBuilder {
-  std::string name;      // "resnet20"
-  std::string summary;   // one line, with its source
+  std::string name;     // "resnet20"
+  std::string summary;  // one line, with its source
   std::vector<int64_t> usual_input;
   Model (*build)(const ModelOptions&);
 };
