@@ -1,0 +1,37 @@
+#include "mc/ops/linear_quant.h"
+
+#include <memory>
+
+#include <ATen/ATen.h>
+
+#include "mc/base/error.h"
+
+namespace mc {
+
+Slot round_to(const at::Tensor& scaled, const at::Tensor& zero_point, DType type, bool saturate) {
+  const int bits = dtype_bits(type);
+  if (dtype_is_float(type)) {
+    MC_CHECK(bits == 8, "quantizing to {} is not supported", dtype_name(type));
+    const at::ScalarType storage = to_scalar_type(type);
+    double largest = 448;
+    if (type == DType::kFloat8E4M3FNUZ) largest = 240;
+    if (type == DType::kFloat8E5M2 || type == DType::kFloat8E5M2FNUZ) largest = 57344;
+    return (saturate ? at::clamp(scaled, -largest, largest) : scaled).to(storage);
+  }
+  MC_CHECK(bits >= 2 && bits <= 16, "quantizing to {} is not supported", dtype_name(type));
+  const bool is_unsigned =
+      type == DType::kUInt8 || type == DType::kUInt16 || type == DType::kUInt4 || type == DType::kUInt2;
+  const int64_t low = is_unsigned ? 0 : -(int64_t{1} << (bits - 1));
+  const int64_t high = low + (int64_t{1} << bits) - 1;
+  at::Tensor y = at::round(scaled);
+  if (zero_point.defined()) y = y + zero_point.to(y.scalar_type());
+  y = at::clamp(y, low, high);
+  if (bits >= 8) return y.to(to_scalar_type(type));
+  Slot slot = y.to(is_unsigned ? at::kByte : at::kChar);
+  auto extra = std::make_shared<Slot::Extra>();
+  extra->dtype = type;
+  slot.extra = std::move(extra);
+  return slot;
+}
+
+}  // namespace mc
