@@ -17,22 +17,23 @@ namespace mc {
 // What one engine wants. Data, not code: docs/design.md, "Targets".
 struct QuantizeTarget {
   std::string name;
-  bool activation_signed = false;     // u8 or s8
+  bool activation_signed = false;  // u8 or s8
   bool activation_symmetric = false;
   bool weight_per_channel = true;
   bool reduce_range = false;          // 7-bit weights: u8 times s8 saturates on AVX2 without VNNI
   bool quantize_bias = true;          // int32 bias with scale input * weight
   bool quantize_residual_add = true;  // both inputs and the output of an Add
+  bool quantize_outputs = true;       // a convolution's output too, which its integer kernel writes
 };
-const std::vector<QuantizeTarget>& quantize_targets();        // onnxruntime, openvino, tensorrt
-const QuantizeTarget& find_target(const std::string& name);   // Error with the nearest name
+const std::vector<QuantizeTarget>& quantize_targets();       // onnxruntime, openvino, tensorrt
+const QuantizeTarget& find_target(const std::string& name);  // Error with the nearest name
 
 struct QuantizeOptions {
   std::string mode = "qat";
   std::string target = "onnxruntime";
   std::string observer = "moving_average";
   double averaging_constant = 0.01;
-  double start = 0.0;              // part of the stage's steps before fake-quantization starts (observing only)
+  double start = 0.0;  // part of the stage's steps before fake-quantization starts (observing only)
   double freeze_observers = 0.6;   // part of the stage after which ranges stay
   double freeze_batch_norm = 0.4;  // part of the stage after which batch-norm statistics stay
   bool fold_batch_norm = true;
@@ -40,13 +41,15 @@ struct QuantizeOptions {
   template <class V>
   void describe(V& v) {
     v.field("mode", mode, "qat: train with simulated quantization", one_of({"qat"}));
-    v.field("target", target, "engine that the result is for", one_of({"onnxruntime", "openvino", "tensorrt"}));
+    v.field("target", target, "engine that the result is for",
+            one_of({"onnxruntime", "openvino", "tensorrt"}));
     v.field("observer", observer, "how activation ranges are found", one_of({"moving_average", "min_max"}));
-    v.field("averaging_constant", averaging_constant, "weight of the newest batch in a moving average", between(0, 1));
+    v.field("averaging_constant", averaging_constant, "weight of the newest batch in a moving average",
+            between(0, 1));
     v.field("start", start, "part of the stage's steps that only observe", between(0, 1));
     v.field("freeze_observers", freeze_observers, "part of the stage after which ranges stay", between(0, 1));
-    v.field("freeze_batch_norm", freeze_batch_norm, "part of the stage after which batch-norm statistics stay",
-            between(0, 1));
+    v.field("freeze_batch_norm", freeze_batch_norm,
+            "part of the stage after which batch-norm statistics stay", between(0, 1));
     v.field("fold_batch_norm", fold_batch_norm, "fold batch norm into the weights that are quantized");
     v.field("keep_float", keep_float, "nodes left float, by name or pattern");
   }
@@ -56,19 +59,31 @@ struct LayerQuantization {
   std::string node;
   std::string op_type;
   bool quantized = false;
-  std::string reason;   // why it was left float
+  std::string reason;  // why it was left float
 };
 
-// Inserts FakeQuantize nodes for the target. Gives what was done to every layer. Throws Error when the
-// model is already quantized or a keep_float pattern matches nothing.
+// Inserts FakeQuantize nodes for the target, with ranges of weights taken from their values and ranges of
+// activations still to be observed. Gives what was done to every layer. Throws Error when the model is
+// already quantized or a keep_float pattern matches nothing; nothing has changed then.
+std::vector<LayerQuantization> prepare_qat(Model& model, const QuantizeOptions& options);
 std::vector<LayerQuantization> prepare_qat(GraphModule& module, const QuantizeOptions& options);
+
+// Which FakeQuantize nodes observe, which quantize, and whether folded batch norm keeps its statistics.
+struct QatPhase {
+  bool observe = true;
+  bool quantize = true;
+  bool freeze_batch_norm = false;
+};
+void set_phase(GraphModule& module, const QatPhase& phase);
 
 // The trained module as a plain float model with QuantizeLinear/DequantizeLinear pairs and integer
 // weights, in the model's opset raised to at least 13.
+Model convert(const Model& trained, const QuantizeOptions& options);
 Model convert(const GraphModule& module, const QuantizeOptions& options);
 
 // The names that people know: a copy of the module prepared for QAT, and its conversion.
-std::shared_ptr<GraphModule> qat_version_model(const GraphModule& module, const QuantizeOptions& options = {});
+std::shared_ptr<GraphModule> qat_version_model(const GraphModule& module,
+                                               const QuantizeOptions& options = {});
 Model convert_fx(const GraphModule& qat_module, const QuantizeOptions& options = {});
 
 std::shared_ptr<Method> make_quantize_method(const QuantizeOptions& options);

@@ -1,0 +1,36 @@
+// FakeQuantize nodes for a target, with their state as initializers of the graph.
+#pragma once
+
+#include <string>
+
+#include <ATen/core/Tensor.h>
+
+#include "mc/graph/graph.h"
+#include "mc/quantize/quantize.h"
+
+namespace mc {
+
+// Makes nodes whose state is named "BASE_quantizer.scale", "...zero_point", "...running_min",
+// "...running_max" and "...flags". The nodes are not yet in the graph; their initializers are.
+class FakeQuantizeMaker {
+ public:
+  FakeQuantizeMaker(Model& model, const QuantizeOptions& options);
+
+  // Per tensor, nothing observed yet.
+  Node activation(const std::string& input, const std::string& output, const std::string& base);
+
+  // Symmetric, ranges from the weight's own values in every step; `values` are its values now, `axis`
+  // counts output channels.
+  Node weight(const std::string& input, const std::string& output, const std::string& base,
+              const at::Tensor& values, int64_t axis);
+
+ private:
+  Node make(const std::string& input, const std::string& output, const std::string& base,
+            const std::vector<at::Tensor>& state);
+
+  Graph& graph_;
+  const QuantizeOptions& options_;
+  const QuantizeTarget& target_;
+};
+
+}  // namespace mc

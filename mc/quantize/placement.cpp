@@ -1,0 +1,208 @@
+#include "mc/quantize/placement.h"
+
+#include <algorithm>
+
+#include "mc/base/error.h"
+#include "mc/base/text.h"
+#include "mc/ops/op.h"
+
+namespace mc {
+namespace {
+
+class Placer {
+ public:
+  Placer(const Model& model, const QuantizeOptions& options)
+      : model_(model),
+        graph_(model.graph),
+        uses_(model.graph),
+        options_(options),
+        target_(find_target(options.target)) {}
+
+  Placement run() {
+    check_input();
+    for (const Node& node : graph_.nodes) place_layer(node);
+    // Quantized values make their neighbours worth quantizing; repeat until nothing is added.
+    for (size_t before = 0; before != placement_.values.size();) {
+      before = placement_.values.size();
+      for (const Node& node : graph_.nodes) spread(node);
+    }
+    return std::move(placement_);
+  }
+
+ private:
+  QuantPart part(const Node& node) const {
+    const Op* op = find_op(node.domain, node.op_type, model_.opset(node.domain));
+    return op ? op->quant : QuantPart::kNone;
+  }
+
+  const Node* producer(const std::string& value) const {
+    const auto index = uses_.producer(value);
+    return index ? &graph_.nodes[*index] : nullptr;
+  }
+
+  const Node* sole_consumer(const std::string& value) const {
+    const auto& consumers = uses_.consumers(value);
+    if (consumers.size() != 1 || uses_.is_output(value) || consumers[0].input == Uses::npos) return nullptr;
+    return &graph_.nodes[consumers[0].node];
+  }
+
+  bool is_float_activation(const std::string& value) const {
+    if (value.empty() || graph_.initializer(value)) return false;
+    const auto type = graph_.type_of(value);
+    return !type || type->dtype == DType::kUndefined || dtype_is_float(type->dtype);
+  }
+
+  void check_input() const {
+    for (const Node& node : graph_.nodes) {
+      MC_CHECK(node.op_type != "QuantizeLinear" && node.op_type != "DequantizeLinear" &&
+                   node.op_type != "FakeQuantize",
+               "{} : the model is already quantized; start from its float version", node.label());
+    }
+    for (const std::string& pattern : options_.keep_float) {
+      const bool found = std::any_of(graph_.nodes.begin(), graph_.nodes.end(),
+                                     [&](const Node& node) { return glob_match(pattern, node.name); });
+      if (found) continue;
+      std::vector<std::string> names;
+      for (const Node& node : graph_.nodes) names.push_back(node.name);
+      fail("quantize.keep_float: no node matches '{}'{}", pattern, did_you_mean(pattern, names));
+    }
+  }
+
+  bool kept_float(const Node& node) const {
+    return std::any_of(options_.keep_float.begin(), options_.keep_float.end(),
+                       [&](const std::string& pattern) { return glob_match(pattern, node.name); });
+  }
+
+  // Why the layer stays float; empty when it does not.
+  std::string obstacle(const Node& node) const {
+    if (kept_float(node)) return "named in keep_float";
+    const Initializer* weight = graph_.initializer(node.input(1));
+    if (!weight) return "its weight is not a constant";
+    if (weight->tensor.dtype != DType::kFloat) return "its weight is not float32";
+    if (!is_float_activation(node.input(0))) return "its input is a constant";
+    if (uses_.consumers(node.input(1)).size() > 1) return "its weight is shared with another node";
+    if (node.op_type == "MatMul" && weight->tensor.dims.size() != 2) return "its weight is not a matrix";
+    if (node.op_type == "Gemm") {
+      if (node.get_float("alpha", 1) != 1 || node.get_float("beta", 1) != 1) return "alpha or beta is not 1";
+      if (node.get_int("transA", 0) != 0) return "its input is transposed";
+    }
+    return "";
+  }
+
+  // The batch norm that can be folded into `node`, whose input nothing else reads.
+  const Node* foldable(const Node& node) const {
+    if (!options_.fold_batch_norm || node.op_type != "Conv") return nullptr;
+    const Node* norm = sole_consumer(node.outputs[0]);
+    if (!norm || !norm->is("BatchNormalization") || norm->inputs.size() < 5) return nullptr;
+    for (size_t i = 1; i < 5; ++i) {
+      if (!graph_.initializer(norm->inputs[i])) return nullptr;
+    }
+    return norm;
+  }
+
+  // The last value of a layer that an engine computes in one kernel: after batch norm and activation.
+  std::string tail(const std::string& value) const {
+    const Node* next = sole_consumer(value);
+    if (next && part(*next) == QuantPart::kActivation && fuses_into_quantize(graph_, uses_, *next)) {
+      return next->outputs[0];
+    }
+    return value;
+  }
+
+  void place_layer(const Node& node) {
+    if (part(node) != QuantPart::kCompute || node.outputs.empty()) return;
+    const std::string reason = obstacle(node);
+    placement_.report.push_back({node.name, node.op_type, reason.empty(), reason});
+    if (!reason.empty()) return;
+    const Op* op = find_op(node.domain, node.op_type, model_.opset(node.domain));
+    const auto rank = static_cast<int64_t>(graph_.initializer(node.inputs[1])->tensor.dims.size());
+    QuantizedLayer layer{node.outputs[0], "", op->channel_axis ? op->channel_axis(node, 1, rank) : 0};
+    std::string end = node.outputs[0];
+    if (const Node* norm = foldable(node)) layer.batch_norm = end = norm->outputs[0];
+    placement_.layers.push_back(layer);
+    placement_.values.insert(node.inputs[0]);
+    layer_ends_.insert(end);
+    // A matrix product may hand over float; a convolution's integer kernel writes integers.
+    if (target_.quantize_outputs && node.op_type != "Gemm" && node.op_type != "MatMul") {
+      placement_.values.insert(tail(end));
+    }
+  }
+
+  bool is_quantized(const std::string& value) const { return placement_.values.count(value) > 0; }
+
+  void spread(const Node& node) {
+    if (node.outputs.empty() || node.inputs.empty()) return;
+    switch (part(node)) {
+      case QuantPart::kAdd:
+        return spread_add(node);
+      case QuantPart::kSameRange:
+        // Its output shares the scale of its input, so the input is what gets quantized.
+        if (is_quantized(node.outputs[0]) && is_float_activation(node.inputs[0])) {
+          placement_.values.insert(node.inputs[0]);
+        }
+        return;
+      case QuantPart::kPool:
+        if (target_.quantize_outputs && is_quantized(node.inputs[0]) &&
+            node.op_type.ends_with("AveragePool")) {
+          placement_.values.insert(node.outputs[0]);
+        }
+        return;
+      default:
+        return;
+    }
+  }
+
+  void spread_add(const Node& node) {
+    if (!target_.quantize_residual_add || kept_float(node)) return;
+    if (node.op_type != "Add" && node.op_type != "Concat") return;
+    bool all_float = true;
+    size_t ready = 0;
+    for (const std::string& input : node.inputs) {
+      all_float = all_float && is_float_activation(input);
+      ready += is_quantized(input) || layer_ends_.count(input);
+    }
+    if (!all_float || ready == 0 || (node.op_type == "Concat" && ready < node.inputs.size())) return;
+    if (target_.quantize_outputs) {
+      placement_.values.insert(node.inputs.begin(), node.inputs.end());
+      placement_.values.insert(tail(node.outputs[0]));
+      return;
+    }
+    // The branch that the convolution just before writes stays in its registers; the others are quantized.
+    bool spared = false;
+    for (const std::string& input : node.inputs) {
+      if (!spared && layer_ends_.count(input) && sole_consumer(input)) {
+        spared = true;
+      } else {
+        placement_.values.insert(input);
+      }
+    }
+  }
+
+  const Model& model_;
+  const Graph& graph_;
+  Uses uses_;
+  const QuantizeOptions& options_;
+  const QuantizeTarget& target_;
+  Placement placement_;
+  std::set<std::string> layer_ends_;
+};
+
+}  // namespace
+
+bool fuses_into_quantize(const Graph& graph, const Uses& uses, const Node& node) {
+  if (node.op_type == "Clip") {
+    for (size_t i = 1; i < node.inputs.size(); ++i) {
+      if (!node.inputs[i].empty() && !graph.initializer(node.inputs[i])) return false;
+    }
+  } else if (node.op_type != "Relu") {
+    return false;
+  }
+  return uses.producer(node.inputs[0]) && uses.consumers(node.inputs[0]).size() == 1 &&
+         !uses.is_output(node.inputs[0]);
+}
+
+Placement place(const Model& model, const QuantizeOptions& options) {
+  return Placer(model, options).run();
+}
+
+}  // namespace mc

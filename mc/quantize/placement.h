@@ -1,0 +1,33 @@
+// Where a target wants quantized values: a plan over the graph as written, before anything is changed.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "mc/graph/graph.h"
+#include "mc/quantize/quantize.h"
+
+namespace mc {
+
+struct QuantizedLayer {
+  std::string node;        // Conv, ConvTranspose, Gemm or MatMul with a constant weight, by its output value
+  std::string batch_norm;  // output value of the batch norm to fold into it; empty: none
+  int64_t channel_axis = 0;
+};
+
+struct Placement {
+  std::vector<QuantizedLayer> layers;
+  std::set<std::string> values;  // activations to quantize; the value after a fused activation function
+  std::vector<LayerQuantization> report;
+};
+
+// Throws Error when the model already holds quantization operators, or a pattern of keep_float matches
+// no node.
+Placement place(const Model& model, const QuantizeOptions& options);
+
+// True where `node` is an activation function that may be fused into the quantization of its output:
+// its input is made by a node and read by nothing else.
+bool fuses_into_quantize(const Graph& graph, const Uses& uses, const Node& node);
+
+}  // namespace mc
