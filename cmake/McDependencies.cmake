@@ -67,6 +67,22 @@ foreach(part ONNXRUNTIME OPENVINO)
   endif()
 endforeach()
 
+# mc_engine_libraries(TARGET): the engines' headers, and where their libraries were found.
+function(mc_engine_libraries target)
+  foreach(part ONNXRUNTIME OPENVINO)
+    if(MC_${part}_INCLUDE)
+      target_include_directories(${target} SYSTEM PRIVATE ${MC_${part}_INCLUDE})
+    endif()
+    target_compile_definitions(${target} PRIVATE MC_${part}_LIBRARY="${MC_${part}_LIBRARY}")
+  endforeach()
+endfunction()
+
+find_path(MC_ZSTD_INCLUDE zstd.h PATHS ${PROJECT_SOURCE_DIR}/.deps/include REQUIRED)
+find_library(MC_ZSTD_LIBRARY NAMES zstd PATHS ${PROJECT_SOURCE_DIR}/.deps/lib REQUIRED)
+add_library(mc_zstd INTERFACE)
+target_include_directories(mc_zstd SYSTEM INTERFACE $<BUILD_INTERFACE:${MC_ZSTD_INCLUDE}>)
+target_link_libraries(mc_zstd INTERFACE ${MC_ZSTD_LIBRARY})
+
 if(MC_TESTS)
   find_package(GTest REQUIRED)
 endif()
