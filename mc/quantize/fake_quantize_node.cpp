@@ -50,6 +50,7 @@ Node FakeQuantizeMaker::weight(const std::string& input, const std::string& outp
   node.set({"quant_max", limit});
   node.set({"symmetric", 1});
   node.set({"averaging", 1.0F});
+  set_metadata(node.metadata, kQuantizesWeight, "1");
   if (per_channel) {
     node.set({"axis", axis});
     node.overload = "per_channel";

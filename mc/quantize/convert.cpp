@@ -1,0 +1,265 @@
+// From the trained graph to plain QuantizeLinear/DequantizeLinear pairs around float operators, as
+// engines fuse them into integer kernels.
+#include <map>
+#include <set>
+
+#include <ATen/ATen.h>
+
+#include "mc/base/error.h"
+#include "mc/graph/graph.h"
+#include "mc/ops/op.h"
+#include "mc/ops/slot.h"
+#include "mc/quantize/functions.h"
+#include "mc/quantize/quantize.h"
+#include "mc/rewrite/pass.h"
+
+namespace mc {
+namespace {
+
+// Scale and zero point of a dequantized value, by initializer name.
+struct Quantized {
+  std::string scale;
+  std::string zero_point;
+  int64_t axis = -1;
+};
+
+class Converter {
+ public:
+  Converter(Model& model, const QuantizeOptions& options)
+      : model_(model), graph_(model.graph), target_(find_target(options.target)) {}
+
+  void run() {
+    std::vector<Node> old = std::move(graph_.nodes);
+    graph_.nodes.clear();
+    for (Node& node : old) {
+      if (node.is("FoldedWeight", "mc")) {
+        fold_weight(node);
+      } else if (node.is("FoldedBatchNormalization", "mc")) {
+        fold_norm(node);
+      } else if (node.is("FakeQuantize", "mc")) {
+        quantize(node);
+      } else {
+        emit(std::move(node));
+      }
+    }
+    MC_CHECK(found_, "convert: the model has no FakeQuantize node; prepare it with prepare_qat first");
+    share_ranges();
+    quantize_biases();
+    remove_qat_functions(model_);
+    graph_.drop_unused();
+    model_.set_opset("", std::max<int64_t>(model_.opset(), 13));
+  }
+
+ private:
+  at::Tensor values(const std::string& name) const {
+    const Initializer* initializer = graph_.initializer(name);
+    MC_CHECK(initializer, "convert: '{}' is not an initializer", name);
+    return to_aten(initializer->tensor, false);
+  }
+
+  void emit(Node node) { graph_.nodes.push_back(std::move(node)); }
+
+  at::Tensor factor(const Node& node, size_t gamma, size_t var) const {
+    return values(node.inputs[gamma]) * (values(node.inputs[var]) + node.get_float("epsilon", 1e-5F)).rsqrt();
+  }
+
+  void fold_weight(const Node& node) {
+    const at::Tensor weight = values(node.inputs[0]);
+    std::vector<int64_t> shape(weight.dim(), 1);
+    shape[node.get_int("axis", 0)] = -1;
+    const at::Tensor folded = weight * factor(node, 1, 2).reshape(shape);
+    graph_.add_initializer(node.outputs[0], to_constant(folded.contiguous()));
+  }
+
+  // The shift becomes the bias of the convolution, which takes over the value's name.
+  void fold_norm(const Node& node) {
+    const at::Tensor bias = values(node.inputs[2]) - values(node.inputs[3]) * factor(node, 1, 4);
+    for (size_t i = graph_.nodes.size(); i-- > 0;) {
+      Node& conv = graph_.nodes[i];
+      if (conv.outputs[0] != node.inputs[0]) continue;
+      const std::string name = graph_.unique_value_name(node.inputs[2] + "_folded");
+      graph_.add_initializer(name, to_constant(bias.contiguous()));
+      conv.inputs.resize(3);
+      conv.inputs[2] = name;
+      conv.outputs[0] = node.outputs[0];
+      add_source(conv, node);
+      return;
+    }
+    fail("convert: {} has no convolution before it", node.label());
+  }
+
+  void quantize(const Node& node) {
+    found_ = true;
+    if (graph_.initializer(node.inputs[0])) return quantize_weight(node);
+    std::string input = node.inputs[0];
+    const std::string activation = node.get_string("activation", "");
+    if (!activation.empty()) input = emit_activation(node, activation);
+    const bool is_signed = node.get_int("quant_min", 0) < 0;
+    const at::Tensor zero_point = values(node.inputs[2]).to(is_signed ? at::kChar : at::kByte);
+    MC_CHECK(at::isfinite(values(node.inputs[3])).all().item<bool>(),
+             "convert: '{}' has no observed range; run training batches through the model first",
+             node.outputs[0]);
+    Quantized q{base(node) + "_scale", base(node) + "_zero_point"};
+    graph_.set_initializer(q.scale, to_constant(values(node.inputs[1]).reshape({}).contiguous()));
+    graph_.set_initializer(q.zero_point, to_constant(zero_point.reshape({}).contiguous()));
+    emit_pair(input, node.outputs[0], q, &node);
+  }
+
+  // "VALUE_quantizer.scale" -> "VALUE"
+  static std::string base(const Node& node) {
+    return node.inputs[1].substr(0, node.inputs[1].rfind("_quantizer.scale"));
+  }
+
+  std::string emit_activation(const Node& node, const std::string& type) {
+    Node activation;
+    activation.op_type = type;
+    const auto names = sources(node);
+    activation.name = names.empty() ? node.name + "/" + type : names.front();
+    activation.inputs = {node.inputs[0]};
+    activation.outputs = {graph_.unique_value_name(node.outputs[0] + "_activated")};
+    if (type == "Clip") {
+      for (const char* bound : {"clip_min", "clip_max"}) {
+        const std::string name = graph_.unique_value_name(activation.outputs[0] + "_" + bound);
+        graph_.add_initializer(name, Tensor::scalar(node.get_float(bound, 0)));
+        activation.inputs.push_back(name);
+      }
+    }
+    emit(activation);
+    return activation.outputs[0];
+  }
+
+  void emit_pair(const std::string& input, const std::string& output, const Quantized& q,
+                 const Node* source) {
+    Node quantize;
+    quantize.op_type = "QuantizeLinear";
+    quantize.name = graph_.unique_node_name(output + "/QuantizeLinear");
+    quantize.inputs = {input, q.scale, q.zero_point};
+    quantize.outputs = {graph_.unique_value_name(output + "_quantized")};
+    Node dequantize = dequantize_node(quantize.outputs[0], output, q);
+    if (source) add_source(dequantize, *source);
+    emit(std::move(quantize));
+    emit(std::move(dequantize));
+  }
+
+  Node dequantize_node(const std::string& input, const std::string& output, const Quantized& q) {
+    Node node;
+    node.op_type = "DequantizeLinear";
+    node.name = graph_.unique_node_name(output + "/DequantizeLinear");
+    node.inputs = {input, q.scale, q.zero_point};
+    node.outputs = {output};
+    if (q.axis >= 0) node.set({"axis", q.axis});
+    dequantized_[output] = q;
+    return node;
+  }
+
+  void quantize_weight(const Node& node) {
+    const at::Tensor weight = values(node.inputs[0]);
+    const at::Tensor scale = values(node.inputs[1]);
+    const int64_t low = node.get_int("quant_min", -127), high = node.get_int("quant_max", 127);
+    Quantized q{base(node) + "_scale", base(node) + "_zero_point", node.get_int("axis", -1)};
+    at::Tensor shaped = scale.reshape({});
+    if (q.axis >= 0) {
+      std::vector<int64_t> shape(weight.dim(), 1);
+      shape[q.axis] = -1;
+      shaped = scale.reshape(shape);
+    }
+    const at::Tensor integers = (weight * shaped.reciprocal()).round().clamp(low, high).to(at::kChar);
+    const at::Tensor stored_scale = q.axis >= 0 ? scale : scale.reshape({});
+    const std::string name = graph_.unique_value_name(base(node) + "_int8");
+    graph_.add_initializer(name, to_constant(integers.contiguous()));
+    graph_.set_initializer(q.scale, to_constant(stored_scale.contiguous()));
+    graph_.set_initializer(q.zero_point, to_constant(at::zeros_like(stored_scale, at::kChar)));
+    Node dequantize = dequantize_node(name, node.outputs[0], q);
+    add_source(dequantize, node);
+    emit(std::move(dequantize));
+  }
+
+  // Operators that only move values keep the grid of their input; a pair with the same scale behind them
+  // lets the engine run them on integers.
+  void share_ranges() {
+    const Uses uses(graph_);
+    std::vector<Node> old = std::move(graph_.nodes);
+    graph_.nodes.clear();
+    for (Node& node : old) {
+      const Op* op = find_op(node.domain, node.op_type, model_.opset(node.domain));
+      const bool moves =
+          op && op->quant == QuantPart::kSameRange && !node.inputs.empty() && node.outputs.size() == 1;
+      const auto found = moves ? dequantized_.find(node.inputs[0]) : dequantized_.end();
+      if (found == dequantized_.end() || found->second.axis >= 0 || uses.is_output(node.outputs[0])) {
+        emit(std::move(node));
+        continue;
+      }
+      const Quantized q = found->second;
+      const std::string output = node.outputs[0];
+      node.outputs[0] = graph_.unique_value_name(output + "_moved");
+      const std::string moved = node.outputs[0];
+      emit(std::move(node));
+      emit_pair(moved, output, q, nullptr);
+    }
+  }
+
+  // int32 with the scale of the accumulator, input scale times weight scale (Jacob et al. 2018, eq. 11).
+  void quantize_biases() {
+    if (!target_.quantize_bias) return;
+    std::vector<Node> old = std::move(graph_.nodes);
+    graph_.nodes.clear();
+    for (Node& node : old) {
+      const bool has_bias = node.is("Conv") || node.is("ConvTranspose") || node.is("Gemm");
+      if (has_bias && node.inputs.size() > 2) quantize_bias(node);
+      emit(std::move(node));
+    }
+  }
+
+  void quantize_bias(Node& node) {
+    const auto input = dequantized_.find(node.inputs[0]);
+    const auto weight = dequantized_.find(node.inputs[1]);
+    if (input == dequantized_.end() || weight == dequantized_.end() || !graph_.initializer(node.inputs[2]))
+      return;
+    const std::string name = node.inputs[2];
+    const at::Tensor scale = values(input->second.scale) * values(weight->second.scale);
+    at::Tensor bias = values(name);
+    if (scale.dim() == 1 && (bias.dim() != 1 || bias.size(0) != scale.size(0))) return;
+    constexpr double kLimit = 2147483647.0;
+    const at::Tensor integers =
+        (bias.to(at::kDouble) / scale.to(at::kDouble)).round().clamp(-kLimit, kLimit).to(at::kInt);
+    const std::string stem = graph_.unique_value_name(name + "_int32");
+    Quantized q{stem + "_scale", stem + "_zero_point", scale.dim() == 1 ? 0 : -1};
+    graph_.add_initializer(stem, to_constant(integers.contiguous()));
+    graph_.add_initializer(q.scale, to_constant(scale.contiguous()));
+    graph_.add_initializer(q.zero_point, to_constant(at::zeros_like(scale, at::kInt)));
+    node.inputs[2] = graph_.unique_value_name(name + "_dequantized");
+    emit(dequantize_node(stem, node.inputs[2], q));
+  }
+
+  Model& model_;
+  Graph& graph_;
+  const QuantizeTarget& target_;
+  std::map<std::string, Quantized> dequantized_;
+  bool found_ = false;
+};
+
+}  // namespace
+
+Model convert(const Model& trained, const QuantizeOptions& options) {
+  Model model = trained;
+  Converter(model, options).run();
+  return model;
+}
+
+Model convert(const GraphModule& module, const QuantizeOptions& options) {
+  return convert(module.graph(), options);
+}
+
+Model convert_fx(const GraphModule& qat_module, const QuantizeOptions& options) {
+  return convert(qat_module.graph(), options);
+}
+
+std::shared_ptr<GraphModule> qat_version_model(const GraphModule& module, const QuantizeOptions& options) {
+  Model model = module.graph();
+  prepare_qat(model, options);
+  ModuleOptions module_options;
+  module_options.device = module.device();
+  return std::make_shared<GraphModule>(std::move(model), module_options);
+}
+
+}  // namespace mc
