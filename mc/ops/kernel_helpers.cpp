@@ -73,4 +73,19 @@ Kernel binary(std::function<at::Tensor(const at::Tensor&, const at::Tensor&)> fu
   };
 }
 
+at::Tensor wrap_indices(const at::Tensor& index, int64_t size) {
+  const at::Tensor wide = index.to(at::kLong);
+  return at::where(wide < 0, wide + size, wide);
+}
+
+at::Tensor flat_positions(at::Tensor position, const at::Tensor& index, at::IntArrayRef sizes) {
+  for (size_t d = 0; d < sizes.size(); ++d) {
+    const at::Tensor part = wrap_indices(index.select(-1, static_cast<int64_t>(d)), sizes[d]);
+    MC_CHECK(!part.is_cpu() || ((part >= 0) & (part < sizes[d])).all().item<bool>(),
+             "an index is outside of a dim with {} elements", sizes[d]);
+    position = position * sizes[d] + part;
+  }
+  return position;
+}
+
 }  // namespace mc

@@ -46,6 +46,13 @@ Op make_op(std::string name, int64_t since, std::function<Kernel(const BindConte
 Kernel unary(std::function<at::Tensor(const at::Tensor&)> function);
 Kernel binary(std::function<at::Tensor(const at::Tensor&, const at::Tensor&)> function);
 
+// Indices in [-size, size) as int64 in [0, size); others stay outside.
+at::Tensor wrap_indices(const at::Tensor& index, int64_t size);
+// Index tuples (the last axis of `index`, as many as `sizes`) as positions in the flattened dims `sizes`,
+// after `position` blocks of them. Throws Error for an index outside (on the CPU; looking would stall a
+// device).
+at::Tensor flat_positions(at::Tensor position, const at::Tensor& index, at::IntArrayRef sizes);
+
 // Moves a small CPU operand (a scalar constant, indices) to where the data is; no copy when it is there.
 inline at::Tensor on_device_of(const at::Tensor& tensor, const at::Tensor& data) {
   return tensor.device() == data.device() ? tensor : tensor.to(data.device());

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include <ATen/ATen.h>
+#include <fmt/ranges.h>
 
 #include "mc/base/error.h"
 #include "mc/ops/families.h"

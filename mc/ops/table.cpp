@@ -10,33 +10,11 @@ namespace mc {
 namespace {
 
 constexpr std::array kFamilies = {
-    conv_ops,
-    gemm_ops,
-    norm_ops,
-    pool_ops,
-    activation_ops,
-    softmax_ops,
-    dropout_ops,
-    attention_ops,
-    quantize_ops,
-    fake_quantize_ops,
-    folded_batch_norm_ops,
-    elementwise_ops,
-    logic_ops,
-    cast_ops,
-    shape_ops,
-    layout_ops,
-    join_ops,
-    slice_ops,
-    gather_ops,
-    scatter_ops,
-    pad_ops,
-    reduce_ops,
-    order_ops,
-    constant_ops,
-    random_ops,
-    resize_ops,
-    control_ops,
+    conv_ops,        gemm_ops,      norm_ops,     pool_ops,          activation_ops, softmax_ops,
+    dropout_ops,     attention_ops, quantize_ops, fake_quantize_ops, integer_ops,    folded_batch_norm_ops,
+    elementwise_ops, logic_ops,     cast_ops,     shape_ops,         layout_ops,     join_ops,
+    slice_ops,       gather_ops,    scatter_ops,  pad_ops,           reduce_ops,     order_ops,
+    constant_ops,    random_ops,    resize_ops,   control_ops,
 };
 
 std::string_view canonical(std::string_view domain) {
@@ -85,14 +63,7 @@ void find_unsupported(const Model& model, const std::vector<Node>& nodes,
       found.push_back(fmt::format("node '{}' ({}.{}-{})", name, domain, node.op_type, version));
     }
     for (const Attribute& attribute : node.attributes) {
-      if (auto graph = std::get_if<std::shared_ptr<Graph>>(&attribute.value); graph && *graph) {
-        find_unsupported(model, (*graph)->nodes, opset, found);
-      }
-      if (auto graphs = std::get_if<std::vector<std::shared_ptr<Graph>>>(&attribute.value)) {
-        for (const auto& graph : *graphs) {
-          if (graph) find_unsupported(model, graph->nodes, opset, found);
-        }
-      }
+      for (const Graph* graph : attribute.graphs()) find_unsupported(model, graph->nodes, opset, found);
     }
   }
 }

@@ -1,0 +1,122 @@
+// Control flow: If and Loop run their subgraphs through the run's context.
+#include <limits>
+
+#include <ATen/ATen.h>
+
+#include "mc/base/error.h"
+#include "mc/ops/families.h"
+#include "mc/ops/infer_helpers.h"
+#include "mc/ops/kernel_helpers.h"
+
+namespace mc {
+namespace {
+
+std::shared_ptr<Graph> subgraph(const Node& node, const char* attribute) {
+  const Attribute* found = node.find(attribute);
+  const auto* graph = found ? std::get_if<std::shared_ptr<Graph>>(&found->value) : nullptr;
+  MC_CHECK(graph && *graph, "attribute '{}' holds no graph", attribute);
+  return *graph;
+}
+
+bool truth(const at::Tensor& condition) {
+  MC_CHECK(condition.numel() == 1, "a condition holds {} elements where one is needed", condition.numel());
+  return condition.item<bool>();
+}
+
+std::vector<Slot> run_body(const KernelArgs& args, const Graph& graph, std::vector<Slot> inputs) {
+  MC_CHECK(args.run.run_subgraph, "this run cannot run subgraphs");
+  const size_t wanted = graph.outputs.size();
+  std::vector<Slot> outputs = args.run.run_subgraph(graph, std::move(inputs));
+  MC_CHECK(outputs.size() == wanted, "a subgraph gave {} outputs of {}", outputs.size(), wanted);
+  return outputs;
+}
+
+Kernel bind_if(const BindContext& context) {
+  return [yes = subgraph(context.node, "then_branch"),
+          no = subgraph(context.node, "else_branch")](const KernelArgs& args) {
+    std::vector<Slot> outputs = run_body(args, truth(args.in(0)) ? *yes : *no, {});
+    for (size_t i = 0; i < outputs.size(); ++i) args.out(i, std::move(outputs[i]));
+  };
+}
+
+// What holds for both types.
+Type common_type(const Type& a, const Type& b) {
+  if (a == b) return a;
+  if (!a.is_tensor() || !b.is_tensor()) return Type();
+  Type result = Type::tensor(a.dtype == b.dtype ? a.dtype : DType::kUndefined);
+  if (!a.shape || !b.shape || a.shape->size() != b.shape->size()) return result;
+  result.shape = *a.shape;
+  for (size_t i = 0; i < a.shape->size(); ++i) {
+    if (!((*a.shape)[i] == (*b.shape)[i])) (*result.shape)[i] = Dim();
+  }
+  return result;
+}
+
+void infer_if(InferContext& context) {
+  const auto yes = context.infer_subgraph(*subgraph(context.node(), "then_branch"), {});
+  const auto no = context.infer_subgraph(*subgraph(context.node(), "else_branch"), {});
+  MC_CHECK(yes.size() == no.size(), "the branches have {} and {} outputs", yes.size(), no.size());
+  for (size_t i = 0; i < yes.size() && i < context.node().outputs.size(); ++i) {
+    context.output(i, common_type(yes[i], no[i]));
+  }
+}
+
+// Inputs: trip count, condition, carried values. The body takes (iteration, condition, carried) and gives
+// (condition, carried, one slice of each scan output).
+Kernel bind_loop(const BindContext& context) {
+  return [body = subgraph(context.node, "body"), trips = IntsInput(context, 0)](const KernelArgs& args) {
+    const auto limit = trips.get(args);
+    const int64_t count = limit && !limit->empty() ? limit->front() : std::numeric_limits<int64_t>::max();
+    std::vector<Slot> carried;
+    for (size_t i = 2; i < args.input_count(); ++i) carried.push_back(args.has(i) ? args.slot(i) : Slot());
+    MC_CHECK(body->outputs.size() > carried.size(), "the body gives {} outputs for {} carried values",
+             body->outputs.size(), carried.size());
+    std::vector<std::vector<at::Tensor>> scans(body->outputs.size() - 1 - carried.size());
+    bool go_on = !args.has(1) || truth(args.in(1));
+    for (int64_t i = 0; i < count && go_on; ++i) {
+      std::vector<Slot> inputs = {Slot(at::scalar_tensor(i, at::kLong)),
+                                  Slot(at::scalar_tensor(go_on, at::kBool))};
+      inputs.insert(inputs.end(), carried.begin(), carried.end());
+      std::vector<Slot> outputs = run_body(args, *body, std::move(inputs));
+      go_on = truth(outputs[0].tensor);
+      for (size_t k = 0; k < carried.size(); ++k) carried[k] = std::move(outputs[1 + k]);
+      for (size_t k = 0; k < scans.size(); ++k) scans[k].push_back(outputs[1 + carried.size() + k].tensor);
+    }
+    for (size_t k = 0; k < carried.size(); ++k) args.out(k, carried[k]);
+    for (size_t k = 0; k < scans.size(); ++k) {
+      if (!scans[k].empty()) {
+        args.out(carried.size() + k, at::stack(scans[k]));
+        continue;
+      }
+      const Type& type = body->outputs[1 + carried.size() + k].type;
+      std::vector<int64_t> dims = {0};
+      for (const Dim& dim : type.shape.value_or(Shape())) dims.push_back(dim.known() ? dim.value : 0);
+      const DType dtype = type.is_tensor() ? type.dtype : DType::kFloat;
+      args.out(carried.size() + k, at::empty(dims, to_scalar_type(dtype)));
+    }
+  };
+}
+
+void infer_loop(InferContext& context) {
+  const auto body = subgraph(context.node(), "body");
+  const size_t carried = context.node().inputs.size() < 2 ? 0 : context.node().inputs.size() - 2;
+  std::vector<Type> inputs = {Type::tensor(DType::kInt64, Shape()), Type::tensor(DType::kBool, Shape())};
+  for (size_t i = 0; i < carried; ++i) {
+    const Type* type = context.input(i + 2);
+    inputs.push_back(type && type->is_tensor() ? Type::tensor(type->dtype) : type ? *type : Type());
+  }
+  const auto outputs = context.infer_subgraph(*body, inputs);
+  for (size_t i = 1; i < outputs.size() && i <= context.node().outputs.size(); ++i) {
+    Type type = outputs[i];
+    if (i > carried && type.is_tensor() && type.shape) type.shape->insert(type.shape->begin(), Dim());
+    context.output(i - 1, type);
+  }
+}
+
+}  // namespace
+
+std::vector<Op> control_ops() {
+  return {make_op("If", 1, bind_if, infer_if), make_op("Loop", 1, bind_loop, infer_loop)};
+}
+
+}  // namespace mc
