@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,7 @@ struct BenchmarkOptions {
   std::vector<std::string> engines = {"onnxruntime"};
   std::vector<int64_t> batch_sizes = {1};
   EngineOptions engine;
-  double seconds = 2.0;          // measuring time a row
+  double seconds = 2.0;  // measuring time a row
   int64_t minimum_runs = 10;
   int64_t warmup_runs = 3;
 };
@@ -31,17 +32,21 @@ struct BenchmarkRow {
   double median_ms = 0, p90_ms = 0, p99_ms = 0;
   double throughput = 0;  // samples a second at the median
   double load_ms = 0;
-  double peak_mb = 0;     // growth of resident memory while loading and running
+  double peak_mb = 0;  // growth of resident memory while loading and running
   double file_mb = 0;
   bool random_data = false;
-  std::string skipped;    // why there are no numbers (engine not available), else empty
+  std::string skipped;  // why there are no numbers (engine not available), else empty
 };
 
-// Rows in the order model, engine, batch. Each round runs every row once; rounds go on until every row
-// has its time. `data` null: random inputs of the models' shapes.
+// Rows in the order model, engine, batch, each with a session of its own. Each round gives every row a short
+// turn; rounds go on until every row has its time. `data` null: random inputs of the models' shapes. A row
+// that an engine cannot run says why in `skipped`. Throws Error for a missing file, an unknown engine, a
+// batch below 1, and when interrupted.
 std::vector<BenchmarkRow> benchmark(const std::vector<std::filesystem::path>& models,
-                                    const std::shared_ptr<const Dataset>& data, const BenchmarkOptions& options);
+                                    const std::shared_ptr<const Dataset>& data,
+                                    const BenchmarkOptions& options);
 
 Json to_json(const BenchmarkRow& row);
+Json to_json(const std::vector<BenchmarkRow>& rows);  // the document of `benchmark --json`
 
 }  // namespace mc

@@ -38,23 +38,26 @@ struct Comparison {
   std::string engine, other_engine;
   int64_t samples = 0;
   std::vector<OutputComparison> outputs;
-  double top1_agreement = 0;  // of output 0's largest value along its last axis
+  double top1_agreement = 0;             // of output 0's largest value along its last axis
   std::vector<OutputComparison> layers;  // with per_layer: values in the reference's order
   double min_snr_db() const;
 };
 
 struct CompareOptions {
   std::string engine = "onnxruntime";
-  std::string other_engine;          // empty: the same
+  std::string other_engine;  // empty: the same
   EngineOptions options;
   int64_t batch_size = 32;
-  bool per_layer = false;            // torch engine's values by name, in both models
+  bool per_layer = false;  // torch engine's values by name, in both models
 };
 
-// `loader` gives normalized batches in the models' input order.
+// `loader` gives normalized batches in the models' input order. Models of a fixed batch are fed in pieces of
+// its size. Throws Error when the outputs differ in number or shape, or the loader gives nothing.
 Comparison compare(const std::filesystem::path& reference, const std::filesystem::path& other, Loader& loader,
                    const CompareOptions& options);
 
 Json to_json(const Comparison& comparison);
+// The document of `compare --json`.
+Json to_json(const std::vector<Comparison>& comparisons, bool passed);
 
 }  // namespace mc

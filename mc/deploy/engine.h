@@ -15,9 +15,9 @@
 namespace mc {
 
 struct EngineOptions {
-  int threads = 0;                  // 0: Threads::count()
-  std::string precision = "f32";    // what float parts run in: f32, bf16, f16 (where the engine can)
-  std::string device = "cpu";       // torch engine: cpu, cuda, cuda:1
+  int threads = 0;                        // 0: Threads::count()
+  std::string precision = "f32";          // what float parts run in: f32, bf16, f16 (where the engine can)
+  std::string device = "cpu";             // torch engine: cpu, cuda, cuda:1
   std::filesystem::path optimized_model;  // where set, the engine writes its optimized graph there
 };
 
@@ -45,13 +45,17 @@ class Session {
 class Engine {
  public:
   virtual ~Engine() = default;
-  virtual std::string name() const = 0;         // "onnxruntime"
+  virtual std::string name() const = 0;  // "onnxruntime"
   virtual bool available() const = 0;
   virtual std::string unavailable_reason() const = 0;  // what to install or configure; empty when available
   virtual std::string version() const = 0;
   // Throws Error that names the file, and the node where the engine names one.
   virtual std::unique_ptr<Session> load(const std::filesystem::path& model, const EngineOptions& options) = 0;
 };
+
+// Runs any number of samples (the first axis of every input) on a model whose batch is fixed: in pieces of
+// its size, the last one filled up with copies of its last sample. Elsewhere the same as infer().
+std::vector<at::Tensor> infer_in_pieces(Session& session, const std::vector<at::Tensor>& inputs);
 
 // torch, onnxruntime, openvino. find_engine throws Error with the nearest name; an engine that is not
 // available throws when it loads.
