@@ -26,6 +26,10 @@ class Placer {
       before = placement_.values.size();
       for (const Node& node : graph_.nodes) spread(node);
     }
+    // What only moves values stays on the grid of its input and needs no quantizer of its own.
+    for (const Node& node : graph_.nodes) {
+      if (moves_values(node)) placement_.values.erase(node.outputs[0]);
+    }
     return std::move(placement_);
   }
 
@@ -128,6 +132,11 @@ class Placer {
     }
   }
 
+  bool moves_values(const Node& node) const {
+    return part(node) == QuantPart::kSameRange && !node.inputs.empty() && node.outputs.size() == 1 &&
+           is_float_activation(node.inputs[0]);
+  }
+
   bool is_quantized(const std::string& value) const { return placement_.values.count(value) > 0; }
 
   void spread(const Node& node) {
@@ -137,9 +146,7 @@ class Placer {
         return spread_add(node);
       case QuantPart::kSameRange:
         // Its output shares the scale of its input, so the input is what gets quantized.
-        if (is_quantized(node.outputs[0]) && is_float_activation(node.inputs[0])) {
-          placement_.values.insert(node.inputs[0]);
-        }
+        if (is_quantized(node.outputs[0]) && moves_values(node)) placement_.values.insert(node.inputs[0]);
         return;
       case QuantPart::kPool:
         if (target_.quantize_outputs && is_quantized(node.inputs[0]) &&
