@@ -1,0 +1,57 @@
+#include "mc/train/schedule.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "mc/base/error.h"
+
+namespace mc {
+namespace {
+
+// From `from` (at 0) to `to` (at 1) along half a cosine: Loshchilov and Hutter 2017, eq. 5.
+double anneal(double from, double to, double part) {
+  return to + (from - to) / 2 * (1 + std::cos(std::numbers::pi * std::clamp(part, 0.0, 1.0)));
+}
+
+// Linear warm-up reaches the peak with the first step behind it.
+double warm_up(int64_t step, int64_t warmup_steps) {
+  return step < warmup_steps ? static_cast<double>(step + 1) / static_cast<double>(warmup_steps) : 1.0;
+}
+
+// Each gives the rate as a part of the peak.
+
+// Two phases that end at the steps warmup * total - 1 and total - 1, as torch's OneCycleLR has them.
+double factor(const OneCycleOptions& options, int64_t step, int64_t total) {
+  auto at = static_cast<double>(step), last = static_cast<double>(total - 1);
+  double top = std::max(0.0, options.warmup * static_cast<double>(total) - 1);
+  if (at < top) return anneal(options.start, 1, at / top);
+  return last > top ? anneal(1, options.final, (at - top) / (last - top)) : 1;
+}
+
+double factor(const CosineOptions& options, int64_t step, int64_t total) {
+  if (step < options.warmup_steps) return warm_up(step, options.warmup_steps);
+  auto begin = options.warmup_steps;
+  if (total - 1 <= begin) return 1;
+  return anneal(1, options.final, static_cast<double>(step - begin) / static_cast<double>(total - 1 - begin));
+}
+
+double factor(const StepDecayOptions& options, int64_t step, int64_t total) {
+  auto passed = std::count_if(options.milestones.begin(), options.milestones.end(), [&](double part) {
+    return static_cast<double>(step) >= part * static_cast<double>(total);
+  });
+  return std::pow(options.gamma, static_cast<double>(passed)) * warm_up(step, options.warmup_steps);
+}
+
+double factor(const ConstantOptions& options, int64_t step, int64_t) {
+  return warm_up(step, options.warmup_steps);
+}
+
+}  // namespace
+
+double learning_rate(const ScheduleOptions& schedule, double peak, int64_t step, int64_t total) {
+  MC_CHECK(step >= 0 && step < total, "no learning rate for step {} of {}", step, total);
+  return peak * std::visit([&](const auto& options) { return factor(options, step, total); }, schedule);
+}
+
+}  // namespace mc
