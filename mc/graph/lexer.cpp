@@ -168,7 +168,9 @@ T Lexer::converted(const Number& number, const char* type) {
   T value{};
   const char* end = number.text.data() + number.text.size();
   const auto result = std::from_chars(number.text.data(), end, value);
-  if (result.ec == std::errc() && result.ptr == end) return value;
+  // from_chars would take nan(...) with anything between the brackets.
+  const bool plain = number.text.back() != ')';
+  if (plain && result.ec == std::errc() && result.ptr == end) return value;
   fail_at(static_cast<size_t>(number.text.data() - text_.data()),
           fmt::format("'{}' is no {}", number.text, type));
 }
