@@ -44,7 +44,7 @@ Json json(const LayerSparsity& l) {
   return {{"model", l.model}, {"layer", l.layer}, {"sparsity", l.sparsity}, {"elements", l.elements}};
 }
 
-Json json(const QuantizedLayer& l) {
+Json json(const QuantizedLayerResult& l) {
   return {{"layer", l.layer}, {"op", l.op}, {"quantized", l.quantized}, {"reason", l.reason}};
 }
 

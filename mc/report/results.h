@@ -58,7 +58,7 @@ struct LayerSparsity {
   int64_t elements = 0;
 };
 
-struct QuantizedLayer {
+struct QuantizedLayerResult {
   std::string layer;
   std::string op;
   bool quantized = false;
@@ -84,7 +84,7 @@ struct RunResults {
   std::vector<Json> benchmarks;   // rows as mc/deploy/benchmark.h writes them, `model` a ModelResult::name
   std::vector<Json> comparisons;  // pairs as mc/deploy/compare.h writes them, likewise
   std::vector<LayerSparsity> sparsity_by_layer;
-  std::vector<QuantizedLayer> quantized_layers;
+  std::vector<QuantizedLayerResult> quantized_layers;
   std::vector<CheckResult> checks;
   double seconds = 0;   // of the whole run
   bool passed() const;  // every check did
