@@ -8,6 +8,7 @@
 #include <string>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include "mc/models/models.h"
 #include "mc/module/graph_module.h"
