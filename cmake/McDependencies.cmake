@@ -28,6 +28,9 @@ endif()
 find_package(Torch REQUIRED)
 add_library(mc_torch INTERFACE)
 target_link_libraries(mc_torch INTERFACE ${TORCH_LIBRARIES} Threads::Threads)
+# LibTorch's include folder brings a copy of fmt, of a version of its own, which hides the system's and has
+# no library: header-only, either works.
+target_compile_definitions(mc_torch INTERFACE FMT_HEADER_ONLY)
 # at::parallel_for is serial unless our code has OpenMP too; the symbols resolve to LibTorch's own
 # libgomp, which it loads first.
 find_library(MC_TORCH_GOMP NAMES libgomp.so.1 PATHS ${TORCH_INSTALL_PREFIX}/lib NO_DEFAULT_PATH)
