@@ -39,7 +39,7 @@ Model parse_structure(const Snapshot& snapshot) {
 
 Snapshot take_snapshot(const GraphModule& module) {
   Snapshot snapshot{.structure = {}, .tensors = module.state()};
-  snapshot.structure = structure_text(module.graph(), snapshot.tensors);
+  snapshot.structure = structure_text(module.structure(), snapshot.tensors);
   return snapshot;
 }
 

@@ -1,0 +1,76 @@
+#include "mc/train/schedule.h"
+
+#include <cmath>
+#include <numbers>
+
+#include <gtest/gtest.h>
+
+#include "tests/train/training.h"
+
+namespace mc::testing {
+namespace {
+
+// torch.optim.lr_scheduler.OneCycleLR(max_lr=0.5, total_steps=12, pct_start=0.25, div_factor=25,
+// final_div_factor=40), as PyTorch 2.13 computes it.
+TEST(Schedule, OneCycleGivesTorchsRates) {
+  const double expected[] = {0.02,
+                             0.26,
+                             0.5,
+                             0.4849382320412806,
+                             0.44156959966896475,
+                             0.375125,
+                             0.2936186323723159,
+                             0.20688136762768417,
+                             0.12537500000000004,
+                             0.05893040033103527,
+                             0.015561767958719398,
+                             0.0005};
+  for (int64_t step = 0; step < 12; ++step) {
+    EXPECT_NEAR(learning_rate(OneCycleOptions{}, 0.5, step, 12), expected[step], 1e-12) << step;
+  }
+}
+
+TEST(Schedule, OneCycleHoldsAtItsEdges) {
+  EXPECT_DOUBLE_EQ(learning_rate(OneCycleOptions{}, 0.4, 0, 1), 0.4);
+  EXPECT_DOUBLE_EQ(learning_rate(OneCycleOptions{.warmup = 0}, 0.4, 0, 10), 0.4);
+  EXPECT_NEAR(learning_rate(OneCycleOptions{.warmup = 0}, 0.4, 9, 10), 0.4e-3, 1e-15);
+  EXPECT_DOUBLE_EQ(learning_rate(OneCycleOptions{.warmup = 1}, 0.4, 9, 10), 0.4);
+  EXPECT_NEAR(learning_rate(OneCycleOptions{.warmup = 1}, 0.4, 0, 10), 0.016, 1e-15);
+}
+
+TEST(Schedule, CosineFallsAlongHalfACosineBehindItsWarmUp) {
+  CosineOptions options{.warmup_steps = 4, .final = 0.1};
+  for (int64_t step = 0; step < 4; ++step) {
+    EXPECT_NEAR(learning_rate(options, 2, step, 15), 2 * static_cast<double>(step + 1) / 4, 1e-12);
+  }
+  for (int64_t step = 4; step < 15; ++step) {
+    double part = static_cast<double>(step - 4) / 10;
+    EXPECT_NEAR(learning_rate(options, 2, step, 15),
+                2 * (0.1 + 0.45 * (1 + std::cos(std::numbers::pi * part))), 1e-12);
+  }
+  EXPECT_NEAR(learning_rate(options, 2, 14, 15), 0.2, 1e-12);
+  EXPECT_DOUBLE_EQ(learning_rate(CosineOptions{}, 2, 0, 1), 2);
+}
+
+TEST(Schedule, StepMultipliesByGammaAtItsMilestones) {
+  StepDecayOptions options{.milestones = {0.5, 0.75}, .gamma = 0.1, .warmup_steps = 2};
+  const double expected[] = {0.5, 1, 1, 1, 0.1, 0.1, 0.01, 0.01};
+  for (int64_t step = 0; step < 8; ++step) {
+    EXPECT_NEAR(learning_rate(options, 1, step, 8), expected[step], 1e-12) << step;
+  }
+}
+
+TEST(Schedule, ConstantStaysBehindItsWarmUp) {
+  ConstantOptions options{.warmup_steps = 5};
+  EXPECT_NEAR(learning_rate(options, 3, 0, 9), 0.6, 1e-12);
+  EXPECT_NEAR(learning_rate(options, 3, 4, 9), 3, 1e-12);
+  EXPECT_NEAR(learning_rate(options, 3, 8, 9), 3, 1e-12);
+}
+
+TEST(Schedule, RefusesStepsOutsideTheStage) {
+  EXPECT_EQ(error_of([] { learning_rate(ConstantOptions{}, 1, 9, 9); }), "no learning rate for step 9 of 9");
+  EXPECT_EQ(error_of([] { learning_rate(ConstantOptions{}, 1, 0, 0); }), "no learning rate for step 0 of 0");
+}
+
+}  // namespace
+}  // namespace mc::testing
