@@ -19,8 +19,6 @@ function(mc_compile_options target torch)
       target_precompile_headers(${target} PRIVATE ${PROJECT_SOURCE_DIR}/mc/torch_pch.h)
     else()
       target_precompile_headers(${target} REUSE_FROM mc_ops)
-      # The header was compiled for libraries; a program must compile alike to use it.
-      target_compile_options(${target} PRIVATE $<$<STREQUAL:$<TARGET_PROPERTY:${target},TYPE>,EXECUTABLE>:-fPIC>)
     endif()
   endif()
 endfunction()

@@ -37,6 +37,10 @@ Model read_onnx(const std::filesystem::path& path);
 Model parse_onnx(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
                  const std::filesystem::path& folder = {});
 
+// One tensor from its own file (TensorProto, as ONNX's test data holds them); its bytes are copied. External
+// data is refused.
+Tensor parse_tensor_proto(std::span<const std::byte> bytes);
+
 struct WriteOptions {
   bool external_data = false;          // weights into a second file; done in any case when over 2 GB
   uint64_t external_threshold = 1024;  // bytes from which on an initializer goes there

@@ -73,4 +73,11 @@ Model read_onnx(const std::filesystem::path& path) {
   return with_context([&] { return path.string(); }, [&] { return parse_onnx(file->bytes(), file, folder); });
 }
 
+Tensor parse_tensor_proto(std::span<const std::byte> bytes) {
+  const Buffer copy = Buffer::copy_of(bytes);
+  TensorSource source{copy.owner(), ExternalFiles({})};
+  std::string name;
+  return read_tensor({reinterpret_cast<const char*>(copy.bytes().data()), copy.size()}, source, name);
+}
+
 }  // namespace mc
