@@ -3,12 +3,15 @@
 //
 // The module is an immutable plan plus state keyed by initializer name. Parameters and statistics are
 // registered under their own names ("layer1.0.conv1.weight" is parameter `weight` of submodule
-// layer1 -> 0 -> conv1), so named_parameters() gives initializer names. edit() is the only way to change
-// a live module.
+// layer1 -> 0 -> conv1), so named_parameters() gives initializer names; only an empty part of a name
+// ("a..b") becomes "_" there. Weights are parameters; statistics, quantization state and masks are
+// buffers. edit() is the only way to change a live module.
 //
 // train(): the graph as written, batch norm by PyTorch's rule, dropout drops, observers observe.
-// eval(): running statistics; under NoGradGuard a second plan is used, folded and fused, made when first
-// needed and dropped when a parameter changes.
+// eval(): running statistics; under NoGradGuard a second plan is used, folded and fused. It is made on the
+// second such run with the same values and dropped when a value changes: whoever alternates training steps
+// with single batches of evaluation pays for no folding. Change tensors through ATen operations (or bump
+// their version counters), else the change is not seen.
 #pragma once
 
 #include <cstdint>
@@ -28,12 +31,10 @@
 
 namespace mc {
 
-class Plan;
-
 struct ModuleOptions {
   at::Device device = at::kCPU;
   std::vector<std::pair<std::string, Role>> roles;  // overrides, see assign_roles
-  bool channels_last = true;        // keep 4-D convolution weights in channels-last memory format
+  bool channels_last = true;  // keep 4-D convolution weights in channels-last memory format
 };
 
 class GraphModule : public torch::nn::Module {
@@ -43,8 +44,9 @@ class GraphModule : public torch::nn::Module {
   explicit GraphModule(Model model, ModuleOptions options = {});
   ~GraphModule() override;
 
-  // Inputs in the order of input_names(); outputs in the order of output_names(). Throws Error when the
-  // number, rank or a fixed dim of an input does not fit, or a node fails (naming the node).
+  // Inputs in the order of input_names(); outputs in the order of output_names(). Inputs on another device
+  // are moved. Throws Error when the number, rank, a fixed dim or the kind (float or integer) of an input
+  // does not fit, or a node fails (naming the node).
   std::vector<at::Tensor> forward(const std::vector<at::Tensor>& inputs);
   at::Tensor forward(const at::Tensor& input);  // one input, first output
 
@@ -56,7 +58,8 @@ class GraphModule : public torch::nn::Module {
   };
   Tapped forward_tapped(const std::vector<at::Tensor>& inputs, const std::vector<std::string>& wanted);
 
-  // Calls `visit` with every named value as it is made, in plan order (calibration, comparison).
+  // Calls `visit` with every named value as it is made, inputs first, in plan order (calibration,
+  // comparison). Values that depend on no input are not shown.
   using Visitor = std::function<void(const std::string& value, const at::Tensor& tensor)>;
   std::vector<at::Tensor> forward_visiting(const std::vector<at::Tensor>& inputs, const Visitor& visit);
 
@@ -67,7 +70,7 @@ class GraphModule : public torch::nn::Module {
   // The model as it stands: structure plus current values. Weights are shared when on the CPU and
   // contiguous (do not train on while using it), else copied.
   Model graph() const;
-  const Model& structure() const;  // structure only: initializers hold the values at the last compile
+  const Model& structure() const;  // initializers hold the values at the last compile
 
   // State by initializer name. Throw Error with the nearest name when it does not exist.
   at::Tensor tensor(const std::string& name) const;
@@ -93,13 +96,18 @@ class GraphModule : public torch::nn::Module {
   void set_random(uint64_t seed, uint64_t step);
 
   // Copies all state from `values` (by name). Missing or extra names, or other shapes, are an Error that
-  // lists them; nothing is copied then.
+  // lists them; nothing is copied then. Masks ("<parameter>.mask") are set where the module has none yet.
   void load_state(const std::map<std::string, at::Tensor>& values);
   std::map<std::string, at::Tensor> state() const;  // shares storage with the module
 
+  // Moves everything; the parameter tensors stay the same objects, their gradients are dropped.
   void to_device(at::Device device);
+  void to(at::Device device, bool non_blocking = false) override;
+  using torch::nn::Module::to;
 
  private:
+  void register_state();
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

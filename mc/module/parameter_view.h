@@ -14,8 +14,8 @@ enum class ParameterKind { kConv, kLinear, kEmbedding, kRecurrent, kBias, kNorm,
 const char* parameter_kind_name(ParameterKind kind);
 
 struct ParameterView {
-  std::string name;     // as named_parameters() gives it
-  at::Tensor tensor;    // the live parameter
+  std::string name;   // as named_parameters() gives it
+  at::Tensor tensor;  // the live parameter
   ParameterKind kind;
   int64_t channel_axis = 0;  // axis of output channels
 };

@@ -56,12 +56,15 @@ struct Edit {
   std::map<std::string, std::vector<Slice>> slices;  // initializer -> cuts, applied in order
   std::map<std::string, std::string> renames;        // new initializer name -> old one
 
-  // Cuts `initializer` in the model to `indices` of `axis` and records it, so that the parameter, its
-  // gradient state in optimizers and its mask follow.
+  // Cuts `initializer` in the model to `indices` of `axis` (negative: from the end) and records it, so that
+  // the parameter, its gradient state in optimizers and its mask follow. Throws Error for an unknown name,
+  // axis or index.
   void slice(const std::string& initializer, int64_t axis, std::vector<int64_t> indices);
 };
 
-// Whatever keeps tensors shaped like parameters (an optimizer's moments) follows edits through this.
+// Whatever keeps tensors shaped like parameters (an optimizer's moments) follows edits through this. It is
+// called when the edit is done; cut, reset and renamed parameters are other tensors from then on, all
+// others are the same objects as before.
 class StateCarrier {
  public:
   virtual ~StateCarrier() = default;

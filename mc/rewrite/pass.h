@@ -30,11 +30,14 @@ const std::vector<Pass>& all_passes();
 // (with the nearest), and for a pass that left a broken model (naming the pass).
 std::vector<PassReport> apply_passes(Model& model, const std::vector<std::string>& names);
 
-// What an exported inference model gets: fold_constants, drop_identity, fold_batch_norm, drop_unused.
+// What an exported inference model gets: inline_functions, infer_shapes, fold_weights, drop_identity,
+// fuse_pad, fold_batch_norm, drop_unused. Batch norm is taken in its inference form whatever the file's
+// training_mode says.
 std::vector<std::string> inference_passes();
 
 // Adds `source`'s provenance (its own name, or the names that it already stands for) to `node`.
 void add_source(Node& node, const Node& source);
+// The names of the nodes that `node` stands for; its own name where nothing else is recorded.
 std::vector<std::string> sources(const Node& node);
 
 }  // namespace mc

@@ -1,0 +1,194 @@
+#include "mc/module/graph_module.h"
+
+#include <unordered_map>
+#include <unordered_set>
+
+#include <ATen/ATen.h>
+
+#include "mc/base/error.h"
+#include "mc/base/log.h"
+#include "mc/base/text.h"
+#include "mc/module/impl.h"
+
+namespace mc {
+namespace {
+
+std::vector<Slot> to_slots(std::vector<at::Tensor> tensors) {
+  return {std::make_move_iterator(tensors.begin()), std::make_move_iterator(tensors.end())};
+}
+
+std::vector<at::Tensor> to_tensors(std::vector<Slot> slots, const std::vector<std::string>& names) {
+  std::vector<at::Tensor> tensors;
+  tensors.reserve(slots.size());
+  for (size_t i = 0; i < slots.size(); ++i) {
+    MC_CHECK(slots[i].tensor.defined() || !slots[i].extra, "output '{}' is not a tensor", names[i]);
+    tensors.push_back(std::move(slots[i].tensor));
+  }
+  return tensors;
+}
+
+void report_untied(const Roles& roles) {
+  for (const auto& untied : roles.untied) {
+    info("'{}' no longer shares the values of '{}': {}", untied.copy, untied.source, untied.why);
+  }
+}
+
+}  // namespace
+
+GraphModule::GraphModule(Model model, ModuleOptions options) : impl_(std::make_unique<Impl>()) {
+  impl_->options = std::move(options);
+  impl_->compiled = compile_model(std::move(model), impl_->options);
+  report_untied(impl_->compiled.roles);
+  register_state();
+}
+
+GraphModule::~GraphModule() = default;
+
+// The base class has no way to take a buffer out, so its registry is made anew.
+void GraphModule::register_state() {
+  const bool training = is_training();
+  torch::nn::Module::operator=(torch::nn::Module("GraphModule"));
+  std::unordered_map<std::string, torch::nn::Module*> modules = {{"", this}};
+  std::unordered_set<std::string> taken;
+  for (const Initializer& initializer : impl_->compiled.model.graph.initializers()) {
+    const auto state = impl_->compiled.state.find(initializer.name);
+    if (state == impl_->compiled.state.end()) continue;
+    std::vector<std::string> parts = split(initializer.name, '.');
+    std::string leaf = std::move(parts.back());
+    parts.pop_back();
+    std::string path;
+    for (std::string& part : parts) {
+      if (part.empty()) part = "_";
+      const std::string parent = path;
+      path += "." + part;
+      torch::nn::Module*& module = modules[path];
+      if (!module)
+        module = modules[parent]->register_module(part, std::make_shared<torch::nn::Module>(part)).get();
+    }
+    if (leaf.empty()) leaf = "_";
+    while (!taken.insert(path + "." + leaf).second) leaf += "_";
+    if (impl_->compiled.roles.of.at(initializer.name) == Role::kWeight) {
+      modules[path]->register_parameter(leaf, state->second, state->second.requires_grad());
+    } else {
+      modules[path]->register_buffer(leaf, state->second);
+    }
+  }
+  train(training);
+}
+
+std::vector<at::Tensor> GraphModule::forward(const std::vector<at::Tensor>& inputs) {
+  const Compiled& compiled = impl_->compiled;
+  std::vector<Slot> slots = to_slots(compiled.check_inputs(inputs, impl_->options.device));
+  RunContext context;
+  context.training = is_training();
+  context.seed = impl_->seed;
+  context.step = impl_->step;
+  if (!context.training && !at::GradMode::is_enabled()) {
+    if (const auto plan = impl_->plan_for_inference()) {
+      return to_tensors(plan->run(std::move(slots), context), compiled.output_names);
+    }
+  }
+  return to_tensors(compiled.plan->run(std::move(slots), context), compiled.output_names);
+}
+
+at::Tensor GraphModule::forward(const at::Tensor& input) {
+  return forward(std::vector<at::Tensor>{input}).at(0);
+}
+
+GraphModule::Tapped GraphModule::forward_tapped(const std::vector<at::Tensor>& inputs,
+                                                const std::vector<std::string>& wanted) {
+  const Compiled& compiled = impl_->compiled;
+  Watch watch;
+  for (const std::string& name : wanted) watch.taps.push_back(compiled.plan->slot_of(name));
+  RunContext context;
+  context.training = is_training();
+  context.seed = impl_->seed;
+  context.step = impl_->step;
+  auto slots =
+      compiled.plan->run(to_slots(compiled.check_inputs(inputs, impl_->options.device)), context, &watch);
+  return {to_tensors(std::move(slots), compiled.output_names), std::move(watch.values)};
+}
+
+std::vector<at::Tensor> GraphModule::forward_visiting(const std::vector<at::Tensor>& inputs,
+                                                      const Visitor& visit) {
+  const Compiled& compiled = impl_->compiled;
+  std::vector<at::Tensor> checked = compiled.check_inputs(inputs, impl_->options.device);
+  for (size_t i = 0; i < checked.size(); ++i) visit(compiled.input_names[i], checked[i]);
+  Watch watch;
+  watch.visit = &visit;
+  RunContext context;
+  context.training = is_training();
+  context.seed = impl_->seed;
+  context.step = impl_->step;
+  auto slots = compiled.plan->run(to_slots(std::move(checked)), context, &watch);
+  return to_tensors(std::move(slots), compiled.output_names);
+}
+
+const std::vector<std::string>& GraphModule::input_names() const {
+  return impl_->compiled.input_names;
+}
+
+const std::vector<std::string>& GraphModule::output_names() const {
+  return impl_->compiled.output_names;
+}
+
+at::Device GraphModule::device() const {
+  return impl_->options.device;
+}
+
+Model GraphModule::graph() const {
+  return current_model(impl_->compiled);
+}
+
+const Model& GraphModule::structure() const {
+  return impl_->compiled.model;
+}
+
+void GraphModule::set_random(uint64_t seed, uint64_t step) {
+  impl_->seed = seed;
+  impl_->step = step;
+}
+
+void GraphModule::to(at::Device device, bool) {
+  to_device(device);
+}
+
+void GraphModule::to_device(at::Device device) {
+  if (device == impl_->options.device) return;
+  for (auto& [name, tensor] : impl_->compiled.state) {
+    tensor.mutable_grad().reset();
+    tensor.set_data(tensor.to(device));
+  }
+  impl_->options.device = device;
+  compile_plan(impl_->compiled, impl_->options);
+  impl_->drop_inference();
+}
+
+// Counters only grow, so that a sum of them cannot come back; data pointers tell replaced storage.
+uint64_t GraphModule::Impl::state_key() const {
+  uint64_t key = 0;
+  for (const auto& [name, tensor] : compiled.state) {
+    key = key * 31 + tensor._version() + reinterpret_cast<uintptr_t>(tensor.const_data_ptr());
+  }
+  return key;
+}
+
+std::shared_ptr<const Plan> GraphModule::Impl::plan_for_inference() {
+  const std::lock_guard lock(inference_mutex);
+  const uint64_t key = state_key();
+  if (key != inference_key) {
+    inference_key = key;
+    inference.reset();
+  } else if (!inference) {
+    inference = inference_plan(compiled, options);
+  }
+  return inference;
+}
+
+void GraphModule::Impl::drop_inference() {
+  const std::lock_guard lock(inference_mutex);
+  inference.reset();
+  inference_key = 0;
+}
+
+}  // namespace mc
