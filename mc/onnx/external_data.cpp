@@ -24,9 +24,10 @@ uint64_t parse_number(const char* key, const std::string& text) {
 std::shared_ptr<const MappedFile> ExternalFiles::open(const std::string& location) {
   if (const auto known = files_.find(location); known != files_.end()) return known->second;
   MC_CHECK(!folder_.empty(), "external data '{}' needs a folder, and this model comes from memory", location);
+  MC_CHECK(location.find('\0') == std::string::npos, "the location of external data holds a zero byte");
   const fs::path relative(location);
   const bool climbs = std::ranges::find(relative, fs::path("..")) != relative.end();
-  MC_CHECK(!location.empty() && relative.is_relative() && !climbs && location.find('\0') == std::string::npos,
+  MC_CHECK(!location.empty() && relative.is_relative() && !climbs,
            "external data '{}' must be a path below the model's folder", location);
   std::error_code code;
   const fs::path folder = fs::canonical(folder_, code);

@@ -165,10 +165,10 @@ void write_function(std::string& out, const Function& function) {
 
 void write_opsets(std::string& out, uint32_t number,
                   const std::vector<std::pair<std::string, int64_t>>& imports) {
-  for (const auto& [domain, version] : imports) {
+  for (const auto& import : imports) {
     put_message(out, number, [&] {
-      put_text(out, field::opset::kDomain, domain);
-      put_integer(out, field::opset::kVersion, version);
+      put_text(out, field::opset::kDomain, import.first);
+      put_integer(out, field::opset::kVersion, import.second);
     });
   }
 }

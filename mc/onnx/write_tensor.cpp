@@ -38,10 +38,10 @@ void write_element(std::string& out, uint32_t number, const Type& type) {
 }  // namespace
 
 void put_metadata(std::string& out, uint32_t number, const Metadata& metadata) {
-  for (const auto& [key, value] : metadata) {
+  for (const auto& entry : metadata) {
     put_message(out, number, [&] {
-      put_text(out, field::entry::kKey, key);
-      put_text(out, field::entry::kValue, value);
+      put_text(out, field::entry::kKey, entry.first);
+      put_text(out, field::entry::kValue, entry.second);
     });
   }
 }

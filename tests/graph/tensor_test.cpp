@@ -85,9 +85,13 @@ TEST(TensorTest, NansDecodeAsNans) {
 TEST(TensorTest, EveryFloat16CodeSurvivesDecodingAndEncoding) {
   for (uint32_t code = 0; code < 0x10000; ++code) {
     const double half = decode_float(DType::kFloat16, code);
-    if (!std::isnan(half)) { ASSERT_EQ(encode_float16(half), code); }
+    if (!std::isnan(half)) {
+      ASSERT_EQ(encode_float16(half), code);
+    }
     const double brain = decode_float(DType::kBFloat16, code);
-    if (!std::isnan(brain)) { ASSERT_EQ(encode_bfloat16(brain), code); }
+    if (!std::isnan(brain)) {
+      ASSERT_EQ(encode_bfloat16(brain), code);
+    }
   }
 }
 

@@ -1,0 +1,249 @@
+"""Our ONNX reader and writer against the onnx package: what we write is what was read."""
+
+import os
+import pathlib
+import struct
+import subprocess
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.backend.test.case.node import collect_testcases
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("MC_BUILD_DIR", REPOSITORY / "build"))
+TOOL = BUILD / "tests" / "onnx_roundtrip"
+
+
+def convert(folder, jobs):
+    """Runs (mode, in, out) jobs in one process; returns the lines of those that failed."""
+    listing = folder / "jobs.txt"
+    listing.write_text("".join(f"{mode}\t{source}\t{target}\n" for mode, source, target in jobs))
+    done = subprocess.run([TOOL, listing], capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout.splitlines()
+
+
+def plain(value):
+    """A number as something that compares bit for bit (NaN equals itself)."""
+    return struct.pack("<d", value) if isinstance(value, float) else value
+
+
+def tensor_content(tensor):
+    if tensor.data_type == TensorProto.STRING:
+        content = list(tensor.string_data)
+    else:
+        content = np.ascontiguousarray(numpy_helper.to_array(tensor)).tobytes()
+    entries = [(entry.key, entry.value) for entry in tensor.metadata_props]
+    return (tensor.name, tensor.data_type, list(tensor.dims), tensor.doc_string, entries, content)
+
+
+def content(message):
+    """What a message says: defaults left out, tensors by their elements."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        return tensor_content(message)
+    fields = {}
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            fields[field.name] = [content(each) for each in value] if field.is_repeated else content(value)
+        elif field.is_repeated:
+            fields[field.name] = [plain(each) for each in value]
+        elif plain(value) != plain(field.default_value):
+            fields[field.name] = plain(value)
+    return fields
+
+
+def assert_same(before, after):
+    assert content(before) == content(after)
+
+
+@pytest.fixture(scope="module")
+def node_models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("node")
+    models = {}
+    for case in collect_testcases(None):
+        if case.model is not None and case.name not in models:
+            models[case.name] = case.model
+    for name, model in models.items():
+        (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
+    return folder, models
+
+
+def test_every_node_case_survives(node_models):
+    folder, models = node_models
+    assert len(models) > 1500
+    failed = convert(
+        folder, [("onnx", folder / f"{name}.onnx", folder / f"{name}.out.onnx") for name in models]
+    )
+    assert failed == []
+    for name, before in models.items():
+        after = onnx.load(folder / f"{name}.out.onnx")
+        assert content(before) == content(after), name
+
+
+def test_what_the_checker_accepts_it_still_accepts(node_models):
+    folder, models = node_models
+    failed = convert(
+        folder, [("onnx", folder / f"{name}.onnx", folder / f"{name}.out.onnx") for name in models]
+    )
+    assert failed == []
+    accepted = 0
+    for name, before in models.items():
+        try:
+            onnx.checker.check_model(before)
+        except onnx.checker.ValidationError:
+            continue
+        onnx.checker.check_model(onnx.load(folder / f"{name}.out.onnx"))
+        accepted += 1
+    assert accepted > 1500
+
+
+def test_node_cases_survive_as_text(node_models):
+    folder, models = node_models
+    names = list(models)
+    failed = convert(folder, [("to_text", folder / f"{name}.onnx", folder / f"{name}.txt") for name in names])
+    failed += convert(
+        folder, [("from_text", folder / f"{name}.txt", folder / f"{name}.text.onnx") for name in names]
+    )
+    assert failed == []
+    for name in names:
+        assert content(models[name]) == content(onnx.load(folder / f"{name}.text.onnx")), name
+
+
+def model_around(tensors):
+    graph = helper.make_graph([], "g", [], [helper.make_tensor_value_info(tensors[0].name, 1, None)], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+def typed_and_raw(data_type):
+    """Two tensors of the same elements, one in the typed field and one raw."""
+    numbers = np.array([0, 1, 1, 0, 1], dtype=helper.tensor_dtype_to_np_dtype(data_type))
+    raw = numpy_helper.from_array(numbers, "raw")
+    raw.data_type = data_type
+    typed = helper.make_tensor("typed", data_type, [5], numbers.tolist())
+    return typed, raw
+
+
+NUMERIC = [
+    number
+    for number in TensorProto.DataType.values()
+    if number not in (TensorProto.UNDEFINED, TensorProto.STRING) and number <= TensorProto.INT2
+]
+
+
+@pytest.mark.parametrize("data_type", NUMERIC, ids=lambda number: TensorProto.DataType.Name(number))
+def test_typed_data_means_the_same_as_raw(tmp_path, data_type):
+    typed, raw = typed_and_raw(data_type)
+    assert not typed.HasField("raw_data") and raw.HasField("raw_data")
+    before = model_around([typed, raw])
+    onnx.save(before, tmp_path / "m.onnx")
+    assert convert(tmp_path, [("onnx", tmp_path / "m.onnx", tmp_path / "out.onnx")]) == []
+    after = onnx.load(tmp_path / "out.onnx")
+    assert_same(before, after)
+    assert after.graph.initializer[0].raw_data == after.graph.initializer[1].raw_data
+
+
+def test_external_data_of_onnx_is_read_and_ours_is_read_by_onnx(tmp_path):
+    rng = np.random.default_rng(0)
+    tensors = [
+        numpy_helper.from_array(rng.standard_normal((30, 40)).astype(np.float32), "a"),
+        numpy_helper.from_array(rng.integers(-100, 100, (50,)), "b"),
+    ]
+    before = model_around(tensors)
+    theirs = onnx.ModelProto()
+    theirs.CopyFrom(before)
+    onnx.save(
+        theirs, tmp_path / "m.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
+    assert convert(tmp_path, [("external", tmp_path / "m.onnx", tmp_path / "out.onnx")]) == []
+    assert (tmp_path / "out.onnx.data").stat().st_size == 8192 + 50 * 8  # the second tensor on its own page
+    onnx.checker.check_model(tmp_path / "out.onnx")
+    after = onnx.load(tmp_path / "out.onnx")
+    for tensor in after.graph.initializer:
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+    assert_same(before, after)
+
+
+TEXT = """
+<
+   ir_version: 10,
+   opset_import: ["" : 21, "local" : 1],
+   doc_string: "with \\"quotes\\" and \\\\",
+   metadata_props: ["key": "value"]
+>
+agraph (float[N,3] X, bool C, float[] any_rank, seq(float[2]) s, optional(int64) o, map(string, float) m)
+   => (float[N,4] Y, float Z)
+   <float[N,4] H, float[3,4] W = {1,2,3,4,5,6,7.5,-8,9e-3,10,11,12}, int64[2] shape = {-1, 4}, int8[3] q = {-128, 0, 127},
+    float16[2] half = {15360, 49152}, string[2] words = {"a", "b"}, uint64[1] big = {18446744073709551615}>
+{
+   [first] H = MatMul(X, W)
+   ["name/with/slashes"] Y, "" = local.Twice <scale = 2.0, list: ints = [], mixed: floats = [1.5, inf, nan]>(H, "", X)
+   Z = If(C) <then_branch = t () => (float r) { r = Constant <value = float {1}> () },
+              else_branch = e () => (float r) { r = ReduceSum <keepdims = 0, t: tensor = int64[2] name {1,2}> (Y) }>
+}
+<domain: "local", opset_import: ["" : 21], doc_string: "a function">
+Twice <scale, factor: float = 3.0> (h, unused, x) => (y, extra)
+{
+   [double] y = Mul(h, h)
+   extra = LeakyRelu <alpha: float = @scale> (x)
+}
+"""
+
+
+RELU = '<ir_version: 13, opset_import: ["" : 21]> g (float x) => (float y) { y = Relu(x) }'
+
+
+def test_text_means_what_it_means_to_onnx(tmp_path):
+    (tmp_path / "m.txt").write_text(TEXT)
+    assert convert(tmp_path, [("from_text", tmp_path / "m.txt", tmp_path / "m.onnx")]) == []
+    assert_same(onnx.parser.parse_model(TEXT), onnx.load(tmp_path / "m.onnx"))
+
+
+def test_onnx_reads_the_text_we_print(tmp_path):
+    (tmp_path / "m.txt").write_text(TEXT)
+    jobs = [
+        ("from_text", tmp_path / "m.txt", tmp_path / "m.onnx"),
+        ("to_text", tmp_path / "m.onnx", tmp_path / "printed.txt"),
+    ]
+    assert convert(tmp_path, jobs) == []
+    printed = (tmp_path / "printed.txt").read_text()
+    assert_same(onnx.parser.parse_model(TEXT), onnx.parser.parse_model(printed))
+
+
+def test_fields_from_the_future_are_kept(tmp_path):
+    before = onnx.parser.parse_model(RELU)
+    future = b"\xa2\x7d\x03new"  # field 2004
+    before.graph.node[0].MergeFromString(future)
+    before.graph.input[0].type.tensor_type.shape.MergeFromString(future)
+    before.graph.MergeFromString(future)
+    before.MergeFromString(future)
+    onnx.save(before, tmp_path / "m.onnx")
+    assert convert(tmp_path, [("onnx", tmp_path / "m.onnx", tmp_path / "out.onnx")]) == []
+    after = onnx.load(tmp_path / "out.onnx")
+    assert before.SerializeToString().count(future) == after.SerializeToString().count(future) == 4
+    assert after.graph.node[0].SerializeToString().endswith(future)
+    assert after.graph.input[0].type.tensor_type.shape.SerializeToString() == future
+
+
+def test_parts_that_no_room_looks_at_are_kept(tmp_path):
+    before = onnx.parser.parse_model(RELU)
+    before.training_info.add().algorithm.name = "sgd"
+    before.configuration.add(name="two", num_devices=2, device=["cpu:0", "cpu:1"])
+    device = before.graph.node[0].device_configurations.add(configuration_id="two", pipeline_stage=1)
+    device.sharding_spec.add(tensor_name="x", device=[0, 1])
+    before.graph.value_info.add(name="h").type.opaque_type.name = "handle"
+    annotation = before.graph.quantization_annotation.add(tensor_name="x")
+    annotation.quant_parameter_tensor_names.add(key="SCALE_TENSOR", value="s")
+    before.graph.sparse_initializer.add().CopyFrom(
+        helper.make_sparse_tensor(
+            helper.make_tensor("sp", TensorProto.FLOAT, [2], [1.0, 2.0]),
+            helper.make_tensor("", TensorProto.INT64, [2], [0, 3]),
+            [5],
+        )
+    )
+    onnx.save(before, tmp_path / "m.onnx")
+    assert convert(tmp_path, [("onnx", tmp_path / "m.onnx", tmp_path / "out.onnx")]) == []
+    assert_same(before, onnx.load(tmp_path / "out.onnx"))

@@ -1,0 +1,94 @@
+// Runs ONNX backend-test folders (model.onnx, test_data_set_K/input_I.pb and output_I.pb, data.json with rtol
+// and atol) through the operator table. One line a folder: "PASS name" or "FAIL name: why".
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+
+#include <ATen/ATen.h>
+
+#include "mc/base/file.h"
+#include "mc/base/json.h"
+#include "mc/onnx/onnx.h"
+#include "tests/ops/interpreter.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Values of one data set: PREFIX_0.pb, PREFIX_1.pb ...; undefined where the type is not a tensor's.
+std::vector<mc::Slot> read_values(const fs::path& folder, const std::string& prefix,
+                                  const std::vector<mc::ValueInfo>& infos) {
+  std::vector<mc::Slot> values;
+  for (size_t i = 0; i < infos.size(); ++i) {
+    const fs::path file = folder / fmt::format("{}_{}.pb", prefix, i);
+    if (!fs::exists(file)) break;
+    MC_CHECK(infos[i].type.is_tensor(), "'{}' is no tensor", infos[i].name);
+    const std::string bytes = mc::read_file(file);
+    values.push_back(mc::to_slot(mc::parse_tensor_proto(std::as_bytes(std::span(bytes)))));
+  }
+  return values;
+}
+
+void compare(const mc::Slot& actual, const mc::Slot& expected, double rtol, double atol) {
+  MC_CHECK(actual.defined(), "an output is missing");
+  MC_CHECK(actual.dtype() == expected.dtype(), "element type {}, expected {}", mc::dtype_name(actual.dtype()),
+           mc::dtype_name(expected.dtype()));
+  if (expected.dtype() == mc::DType::kString) {
+    MC_CHECK(actual.extra->string_dims == expected.extra->string_dims, "another shape of strings");
+    MC_CHECK(actual.extra->strings == expected.extra->strings, "other strings");
+    return;
+  }
+  const at::Tensor a = actual.tensor;
+  const at::Tensor b = expected.tensor;
+  MC_CHECK(a.sizes() == b.sizes(), "shape {}, expected {}", fmt::streamed(a.sizes()),
+           fmt::streamed(b.sizes()));
+  const at::Tensor x = a.to(at::kDouble);
+  const at::Tensor y = b.to(at::kDouble);
+  MC_CHECK(at::allclose(x, y, rtol, atol, true), "values differ by up to {}",
+           x.numel() ? (x - y).abs().max().item<double>() : 0.0);
+}
+
+void run_case(const fs::path& folder) {
+  double rtol = 1e-3;
+  double atol = 1e-7;
+  if (fs::exists(folder / "data.json")) {
+    const auto tolerances = nlohmann::json::parse(mc::read_file(folder / "data.json"));
+    rtol = tolerances.value("rtol", rtol);
+    atol = tolerances.value("atol", atol);
+  }
+  const mc::Model model = mc::read_onnx(folder / "model.onnx");
+  mc::RunContext context;
+  context.onnx_training_mode = true;
+  for (int set = 0; fs::exists(folder / fmt::format("test_data_set_{}", set)); ++set) {
+    const fs::path data = folder / fmt::format("test_data_set_{}", set);
+    const auto inputs = read_values(data, "input", model.graph.inputs);
+    const auto expected = read_values(data, "output", model.graph.outputs);
+    const auto outputs = mc::testing::Interpreter(model, context).run(inputs);
+    for (size_t i = 0; i < expected.size(); ++i) compare(outputs.at(i), expected[i], rtol, atol);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const fs::path root(argv[i]);
+    std::vector<fs::path> folders;
+    if (fs::exists(root / "model.onnx")) folders.push_back(root);
+    for (const auto& entry : fs::directory_iterator(root)) {
+      if (fs::exists(entry.path() / "model.onnx")) folders.push_back(entry.path());
+    }
+    std::sort(folders.begin(), folders.end());
+    for (const fs::path& folder : folders) {
+      try {
+        run_case(folder);
+        std::cout << "PASS " << folder.filename().string() << "\n";
+      } catch (const std::exception& error) {
+        std::string why = error.what();
+        why = why.substr(0, why.find('\n'));
+        std::cout << "FAIL " << folder.filename().string() << ": " << why << "\n";
+      }
+    }
+  }
+  return 0;
+}
