@@ -15,16 +15,22 @@ namespace mc {
 
 // A batch: one tensor per input (first axis the sample) and the labels, if there are any.
 struct Batch {
-  std::vector<at::Tensor> inputs;   // in the order of Dataset::fields()
-  at::Tensor labels;                // int64 [N] for classes, float for regression; undefined when unlabelled
-  std::vector<int64_t> indices;     // which samples these are
+  std::vector<at::Tensor> inputs;  // in the order of Dataset::fields()
+  at::Tensor labels;               // int64 [N] for classes, float for regression; undefined when unlabelled
+  std::vector<int64_t> indices;    // which samples these are
   int64_t size() const { return static_cast<int64_t>(indices.size()); }
 };
 
 struct FieldInfo {
-  std::string name;                 // "image", or the ONNX input's name in an npz
+  std::string name;  // "image", or the ONNX input's name in an npz
   at::ScalarType dtype;
-  std::vector<int64_t> shape;       // of one sample; -1 where it varies
+  std::vector<int64_t> shape;  // of one sample; -1 where it varies
+};
+
+// Images held as bytes, for readers that turn them into a batch in one pass (read_batch in transform.h).
+struct RawImages {
+  at::Tensor images;  // uint8 [N, C, H, W], contiguous
+  at::Tensor labels;  // int64 [N], or undefined
 };
 
 class Dataset {
@@ -33,11 +39,15 @@ class Dataset {
   virtual int64_t size() const = 0;
   virtual std::vector<FieldInfo> fields() const = 0;
   virtual bool labelled() const = 0;
-  virtual int64_t classes() const = 0;  // number of classes; 0 when not a classification set
+  virtual int64_t classes() const = 0;          // number of classes; 0 when not a classification set
   virtual std::string description() const = 0;  // one line for reports; says "random" when it is
   virtual bool random() const { return false; }
-  // The samples at `indices`, as stored (images as float in [0,1] before transforms, NCHW).
+  // The samples at `indices`: images of IDX files as float [N, C, H, W] in [0, 1], arrays of npz files as
+  // they are stored. Throws Error for an index outside [0, size()), and when samples that differ in shape
+  // are asked for at once.
   virtual Batch get(std::span<const int64_t> indices) const = 0;
+  // The whole set as bytes where that is how it is held, else null; lives as long as the dataset.
+  virtual const RawImages* raw_images() const { return nullptr; }
 };
 
 // The first `count` samples (all when negative) of another dataset.
@@ -47,13 +57,27 @@ std::shared_ptr<const Dataset> take(std::shared_ptr<const Dataset> dataset, int6
 Batch all(const Dataset& dataset);
 
 // --data: an .npz, a folder of them, an IDX folder (MNIST file names), "random:N" (needs `fields`).
-// `split` is "train" or "test" where the format has them. Throws Error that names the file and the place.
+// `split` is "train" or "test" where the format has them; a folder of npz has them as subfolders or files
+// of that name ("train.npz"), else all its files belong to either. With `fields`, an npz gives exactly
+// those arrays in that order. Throws Error that names the file and the place.
 std::shared_ptr<const Dataset> open_dataset(const std::string& source, const std::string& split,
                                             const std::vector<FieldInfo>& fields = {});
 
-// Readers by format. Truncated files, wrong magic numbers, labels out of range: Error with the path.
+// MNIST's format and file names (http://yann.lecun.com/exdb/mnist), gzipped or not: images of one byte a
+// pixel and labels 0 to 9. Throws Error with the path for truncated files, wrong magic numbers, labels out
+// of range.
 std::shared_ptr<const Dataset> open_idx(const std::filesystem::path& root, const std::string& split);
-std::shared_ptr<const Dataset> open_npz(const std::vector<std::filesystem::path>& files);
-std::shared_ptr<const Dataset> random_dataset(int64_t size, const std::vector<FieldInfo>& fields, uint64_t seed);
+
+// Arrays by name, first axis the sample; `labels` (whole numbers from 0, or floats) if there is one.
+// Several files are read as one set in the given order. Kept in memory. Throws Error with the path and the
+// array for broken archives, arrays of different lengths, and Python objects, which are never unpickled.
+// `wanted` picks arrays and their order (a single other array fits a single wanted one).
+std::shared_ptr<const Dataset> open_npz(const std::vector<std::filesystem::path>& files,
+                                        const std::vector<std::string>& wanted = {});
+
+// Random samples that depend only on (seed, index): floats from the standard normal distribution, which is
+// what normalized images look like; whole numbers 0 or 1, which are valid tokens and masks of any model.
+std::shared_ptr<const Dataset> random_dataset(int64_t size, const std::vector<FieldInfo>& fields,
+                                              uint64_t seed);
 
 }  // namespace mc

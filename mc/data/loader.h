@@ -14,11 +14,11 @@ struct LoaderOptions {
   int64_t batch_size = 128;
   bool shuffle = false;
   bool drop_last = false;
-  std::vector<Augmentation> augment;
-  Normalization normalization;
+  std::vector<Augmentation> augment = {};
+  Normalization normalization = {};
   uint64_t seed = 0;
-  int64_t ahead = 4;              // batches kept ready
-  at::Device device = at::kCPU;   // batches arrive there (pinned and asynchronous for CUDA)
+  int64_t ahead = 4;             // batches kept ready
+  at::Device device = at::kCPU;  // batches arrive there (pinned and asynchronous for CUDA)
 };
 
 class Loader {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -46,16 +47,26 @@ struct CutoutOptions {
 using Augmentation = std::variant<FlipOptions, CropOptions, CutoutOptions>;
 
 struct Normalization {
-  std::vector<double> mean;  // by channel; empty: 0
-  std::vector<double> std;   // by channel; empty: 1
+  std::vector<double> mean = {};  // by channel; empty: 0
+  std::vector<double> std = {};   // by channel; empty: 1
 };
 
-// Mean and standard deviation by channel of the first input over (up to) `samples` samples.
+// Mean and (population) standard deviation by channel (axis 1) of the first input over `samples` samples
+// spread evenly over the set (all when negative or more than there are). Bytes count as [0, 1]; a channel
+// that never changes gets 1.
 Normalization measure_normalization(const Dataset& dataset, int64_t samples);
 
-// Applies `augment` (skipped when empty) then `normalization` to the first input of `batch`, in one pass
-// over the pixels.
+// Applies `augment` in order, then (x - mean) / std, to the first input of `batch`, in one pass over the
+// pixels: float or uint8 (which counts as [0, 1]) becomes float. Augmentation needs [N, C, H, W]. What a
+// sample gets depends only on (seed, epoch, its index in the dataset). With nothing to do the batch stays
+// as it is. Throws Error when the shapes do not fit.
 void transform(Batch& batch, const std::vector<Augmentation>& augment, const Normalization& normalization,
                uint64_t seed, uint64_t epoch);
+
+// dataset.get() and transform(): the same numbers, but in one pass from bytes to the batch where the
+// dataset holds raw images.
+Batch read_batch(const Dataset& dataset, std::span<const int64_t> indices,
+                 const std::vector<Augmentation>& augment, const Normalization& normalization, uint64_t seed,
+                 uint64_t epoch);
 
 }  // namespace mc

@@ -1,0 +1,222 @@
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <fmt/ranges.h>
+
+#include "mc/base/error.h"
+#include "mc/base/text.h"
+#include "mc/data/dataset.h"
+#include "mc/data/npy.h"
+#include "mc/data/zip.h"
+
+namespace mc {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kLabels = "labels";
+
+struct Array {
+  std::string name;
+  at::Tensor values;
+};
+
+// One file: inputs in one order, and labels.
+struct Shard {
+  fs::path path;
+  std::vector<Array> inputs;
+  at::Tensor labels;  // int64 or float, undefined when there are none
+  int64_t begin = 0;  // index of its first sample
+  int64_t size = 0;
+};
+
+Array read_array(const ZipFile& zip, const ZipEntry& entry) {
+  std::string name = entry.name;
+  MC_CHECK(name.ends_with(".npy"), "entry '{}' is no array: its name does not end with .npy", name);
+  name.resize(name.size() - 4);
+  return with_context([&] { return "array '" + name + "'"; },
+                      [&] {
+                        ByteStream stream = zip.open(entry);
+                        Array array{name, read_npy(stream)};
+                        MC_CHECK(stream.count() == entry.size && stream.crc() == entry.crc,
+                                 "its checksum or size does not fit: the "
+                                 "file is damaged");
+                        MC_CHECK(array.values.dim() >= 1,
+                                 "is a single number; the first axis must count samples");
+                        return array;
+                      });
+}
+
+at::Tensor checked_labels(const at::Tensor& labels) {
+  if (labels.is_floating_point()) return labels.to(at::kFloat);
+  at::Tensor classes = labels.to(at::kLong);
+  if (classes.numel() == 0) return classes;
+  const auto smallest = classes.min().item<int64_t>(), largest = classes.max().item<int64_t>();
+  MC_CHECK(smallest >= 0, "array 'labels': label {} is out of range, labels count from 0", smallest);
+  MC_CHECK(largest <= INT32_MAX, "array 'labels': label {} is out of range, at most {} are supported",
+           largest, INT32_MAX);
+  return classes;
+}
+
+std::vector<std::string> names_of(const Shard& shard) {
+  std::vector<std::string> names;
+  for (const Array& array : shard.inputs) names.push_back(array.name);
+  return names;
+}
+
+// Puts the inputs into the order of `wanted`, without the others.
+void pick(Shard& shard, const std::vector<std::string>& wanted) {
+  if (wanted.size() == 1 && shard.inputs.size() == 1) shard.inputs[0].name = wanted[0];
+  std::vector<Array> picked;
+  for (const std::string& name : wanted) {
+    auto found = std::ranges::find(shard.inputs, name, &Array::name);
+    MC_CHECK(found != shard.inputs.end(), "has no array '{}'; it has {}", name, join(names_of(shard), ", "));
+    picked.push_back(*found);
+  }
+  shard.inputs = std::move(picked);
+}
+
+Shard read_shard(const fs::path& path, const std::vector<std::string>& wanted) {
+  ZipFile zip(path);
+  return with_context(
+      [&] { return path.string(); },
+      [&] {
+        Shard shard;
+        shard.path = path;
+        std::optional<int64_t> size;
+        for (const ZipEntry& entry : zip.entries()) {
+          Array array = read_array(zip, entry);
+          const int64_t samples = array.values.size(0);
+          if (!size) size = samples;
+          MC_CHECK(samples == *size,
+                   "array '{}' has {} samples, the one before it has {}; first axes must be equal",
+                   array.name, samples, *size);
+          if (array.name == kLabels) {
+            shard.labels = checked_labels(array.values);
+          } else {
+            MC_CHECK(std::ranges::find(shard.inputs, array.name, &Array::name) == shard.inputs.end(),
+                     "has two arrays '{}'", array.name);
+            shard.inputs.push_back(std::move(array));
+          }
+        }
+        MC_CHECK(!shard.inputs.empty(), "has no array beside labels");
+        MC_CHECK(*size > 0, "has no samples: the first axis of its arrays is 0");
+        shard.size = *size;
+        if (!wanted.empty()) pick(shard, wanted);
+        return shard;
+      });
+}
+
+void check_alike(const Shard& first, const Shard& other) {
+  MC_CHECK(names_of(first) == names_of(other), "has the arrays {}, {} has {}; they must be the same",
+           join(names_of(other), ", "), first.path.string(), join(names_of(first), ", "));
+  for (size_t i = 0; i < first.inputs.size(); ++i) {
+    const at::Tensor &a = first.inputs[i].values, &b = other.inputs[i].values;
+    MC_CHECK(a.scalar_type() == b.scalar_type() && a.dim() == b.dim(),
+             "array '{}' has another element type or number of axes than in {}", first.inputs[i].name,
+             first.path.string());
+  }
+  MC_CHECK(first.labels.defined() == other.labels.defined() &&
+               (!first.labels.defined() || first.labels.scalar_type() == other.labels.scalar_type()),
+           "has labels of another kind than {}", first.path.string());
+}
+
+class NpzDataset : public Dataset {
+ public:
+  explicit NpzDataset(std::vector<Shard> shards) : shards_(std::move(shards)) {
+    for (Shard& shard : shards_) {
+      with_context([&] { return shard.path.string(); }, [&] { check_alike(shards_[0], shard); });
+      shard.begin = size_;
+      size_ += shard.size;
+      if (shard.labels.defined() && shard.labels.scalar_type() == at::kLong) {
+        classes_ = std::max(classes_, shard.labels.max().item<int64_t>() + 1);
+      }
+    }
+  }
+
+  int64_t size() const override { return size_; }
+  bool labelled() const override { return shards_[0].labels.defined(); }
+  int64_t classes() const override { return classes_; }
+
+  std::vector<FieldInfo> fields() const override {
+    std::vector<FieldInfo> fields;
+    for (size_t i = 0; i < shards_[0].inputs.size(); ++i) {
+      const Array& array = shards_[0].inputs[i];
+      FieldInfo info{array.name, array.values.scalar_type(), array.values.sizes().slice(1).vec()};
+      for (const Shard& shard : shards_) {
+        for (size_t axis = 0; axis < info.shape.size(); ++axis) {
+          const int64_t dim = shard.inputs[i].values.size(static_cast<int64_t>(axis) + 1);
+          if (dim != info.shape[axis]) info.shape[axis] = -1;
+        }
+      }
+      fields.push_back(std::move(info));
+    }
+    return fields;
+  }
+
+  std::string description() const override {
+    std::string source = shards_[0].path.filename().string();
+    if (shards_.size() > 1) source += fmt::format(" and {} more", shards_.size() - 1);
+    return fmt::format("{}: {} samples of {}", source, size_, join(names_of(shards_[0]), ", "));
+  }
+
+  Batch get(std::span<const int64_t> indices) const override {
+    Batch batch;
+    batch.indices.assign(indices.begin(), indices.end());
+    for (size_t i = 0; i < shards_[0].inputs.size(); ++i) {
+      batch.inputs.push_back(with_context(
+          [&] { return "array '" + shards_[0].inputs[i].name + "'"; },
+          [&] { return gather(indices, [&](const Shard& shard) { return shard.inputs[i].values; }); }));
+    }
+    if (labelled()) batch.labels = gather(indices, [](const Shard& shard) { return shard.labels; });
+    return batch;
+  }
+
+ private:
+  const Shard& shard_of(int64_t index) const {
+    MC_CHECK(index >= 0 && index < size_, "sample {} does not exist, there are {}", index, size_);
+    auto after = std::ranges::upper_bound(shards_, index, {}, &Shard::begin);
+    return *std::prev(after);
+  }
+
+  template <class Pick>
+  at::Tensor gather(std::span<const int64_t> indices, Pick&& values_of) const {
+    const at::Tensor first = values_of(indices.empty() ? shards_[0] : shard_of(indices[0]));
+    std::vector<int64_t> shape = first.sizes().vec();
+    shape[0] = static_cast<int64_t>(indices.size());
+    at::Tensor rows = at::empty(shape, first.options());
+    const size_t row_bytes = first.nbytes() / static_cast<size_t>(first.size(0));
+    auto* target = static_cast<std::byte*>(rows.data_ptr());
+    for (int64_t index : indices) {
+      const Shard& shard = shard_of(index);
+      const at::Tensor values = values_of(shard);
+      MC_CHECK(values.sizes().slice(1) == first.sizes().slice(1),
+               "samples of shapes [{}] and [{}] do not fit into one batch; use batches of one sample",
+               fmt::join(first.sizes().slice(1), ", "), fmt::join(values.sizes().slice(1), ", "));
+      const auto* source = static_cast<const std::byte*>(values.const_data_ptr());
+      std::memcpy(target, source + static_cast<size_t>(index - shard.begin) * row_bytes, row_bytes);
+      target += row_bytes;
+    }
+    return rows;
+  }
+
+  std::vector<Shard> shards_;
+  int64_t size_ = 0;
+  int64_t classes_ = 0;
+};
+
+}  // namespace
+
+std::shared_ptr<const Dataset> open_npz(const std::vector<fs::path>& files,
+                                        const std::vector<std::string>& wanted) {
+  MC_CHECK(!files.empty(), "no npz file is given");
+  std::vector<Shard> shards;
+  for (const fs::path& file : files) shards.push_back(read_shard(file, wanted));
+  return std::make_shared<NpzDataset>(std::move(shards));
+}
+
+}  // namespace mc
