@@ -1,0 +1,34 @@
+// The commands, one file each. Each adds itself to the program and, when it is the one that was asked for,
+// leaves what is to be done in `action`, whose result is the exit status.
+#pragma once
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+namespace mc {
+
+inline constexpr int kDone = 0;
+inline constexpr int kCheckFailed = 1;
+
+using Action = std::function<int()>;
+
+void add_run(CLI::App& program, Action& action);
+void add_init(CLI::App& program, Action& action);
+void add_inspect(CLI::App& program, Action& action);
+void add_evaluate(CLI::App& program, Action& action);
+void add_benchmark(CLI::App& program, Action& action);
+void add_compare(CLI::App& program, Action& action);
+void add_report(CLI::App& program, Action& action);
+
+// Adds the command `name`; its options are members of Options, which lives as long as the program.
+template <class Options>
+CLI::App* add_command(CLI::App& program, Action& action, const char* name, const char* summary,
+                      std::shared_ptr<Options> options, int (*execute)(const Options&)) {
+  CLI::App* command = program.add_subcommand(name, summary);
+  command->callback(
+      [&action, options, execute] { action = [options, execute] { return execute(*options); }; });
+  return command;
+}
+
+}  // namespace mc

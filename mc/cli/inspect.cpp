@@ -1,0 +1,75 @@
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/ranges.h>
+
+#include "mc/base/text.h"
+#include "mc/cli/command.h"
+#include "mc/cli/terminal.h"
+#include "mc/recipe/inspect.h"
+
+namespace mc {
+namespace {
+
+struct InspectArguments {
+  std::string model;
+  bool json = false;
+};
+
+std::string yes_or(bool yes, const std::string& obstacle) {
+  if (yes) return "yes";
+  return obstacle.empty() ? "no" : "no: " + obstacle;
+}
+
+void print_layers(const Inspection& inspection) {
+  std::vector<std::vector<std::string>> rows = {
+      {"layer", "operator", "weight", "parameters", "MACs", "zeros", "prune", "quantize"}};
+  for (const InspectedLayer& layer : inspection.layers) {
+    rows.push_back({layer.name, layer.op, fmt::format("[{}]", fmt::join(layer.shape, ",")),
+                    human_count(static_cast<double>(layer.parameters)), human_count(layer.macs),
+                    layer.sparsity ? fmt::format("{:.1f} %", 100 * *layer.sparsity) : "",
+                    yes_or(layer.prunable, layer.prune_obstacle),
+                    yes_or(layer.quantizable, layer.quantize_obstacle)});
+  }
+  print("\n" + align(rows));
+}
+
+void print_inspection(const Inspection& inspection) {
+  std::vector<std::string> operators;
+  for (const auto& [name, count] : inspection.operators)
+    operators.push_back(fmt::format("{} {}", count, name));
+  print(fmt::format("{}: opset {}{}\n", inspection.file.string(), inspection.opset,
+                    inspection.producer.empty() ? "" : ", made by " + inspection.producer));
+  for (const std::string& input : inspection.inputs) print(fmt::format("input       {}\n", input));
+  for (const std::string& output : inspection.outputs) print(fmt::format("output      {}\n", output));
+  print(fmt::format("nodes       {} ({})\n", inspection.nodes, join(operators, ", ")));
+  print(fmt::format("parameters  {}\n", human_count(static_cast<double>(inspection.parameters))));
+  print(fmt::format("MACs        {} for one sample\n", human_count(inspection.macs)));
+  print(fmt::format("zeros       {:.1f} % of the layers' weights\n", 100 * inspection.sparsity));
+  if (!inspection.layers.empty()) print_layers(inspection);
+  if (!inspection.unsupported.empty()) print("\nnot supported:\n");
+  for (const std::string& node : inspection.unsupported) print(fmt::format("  {}\n", node));
+  if (!inspection.notes.empty()) print("\nnotes:\n");
+  for (const std::string& note : inspection.notes) print(fmt::format("  - {}\n", note));
+}
+
+int execute(const InspectArguments& arguments) {
+  const Inspection inspection = inspect_model(arguments.model);
+  arguments.json ? print_json(to_json(inspection)) : print_inspection(inspection);
+  return kDone;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& program, Action& action) {
+  auto options = std::make_shared<InspectArguments>();
+  CLI::App* command = add_command(
+      program, action, "inspect",
+      "Show a model: layers, cost, sparsity, and what stands in the way of compressing it", options, execute);
+  command->add_option("model", options->model, "ONNX file")->required();
+  command->add_flag("--json", options->json, "Print JSON");
+  command->footer("Example:\n  model-compression inspect model.onnx");
+}
+
+}  // namespace mc

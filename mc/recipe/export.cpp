@@ -1,0 +1,36 @@
+#include "mc/recipe/export.h"
+
+#include <string>
+#include <vector>
+
+#include "mc/onnx/onnx.h"
+#include "mc/rewrite/pass.h"
+
+namespace mc {
+namespace {
+
+void erase_masks(Graph& graph) {
+  std::vector<std::string> masks;
+  for (const Initializer& initializer : graph.initializers()) {
+    if (find_metadata(initializer.tensor.metadata, kMaskOf)) masks.push_back(initializer.name);
+  }
+  for (const std::string& name : masks) graph.erase_initializer(name);
+}
+
+}  // namespace
+
+Model inference_model(const Model& trained, const std::optional<QuantizeOptions>& quantize) {
+  Model model = quantize ? convert(trained, *quantize) : trained;
+  erase_masks(model.graph);
+  if (!quantize) apply_passes(model, inference_passes());
+  return model;
+}
+
+void export_model(const Model& trained, const std::optional<QuantizeOptions>& quantize,
+                  const std::filesystem::path& file) {
+  Model model = inference_model(trained, quantize);
+  model.producer_name = "model-compression";
+  write_onnx(model, file);
+}
+
+}  // namespace mc

@@ -1,0 +1,212 @@
+#include "mc/recipe/inspect.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "mc/base/error.h"
+#include "mc/module/state.h"
+#include "mc/onnx/onnx.h"
+#include "mc/ops/op.h"
+#include "mc/quantize/placement.h"
+
+namespace mc {
+namespace {
+
+bool is_layer(const Node& node) {
+  return node.is("Conv") || node.is("ConvTranspose") || node.is("Gemm") || node.is("MatMul");
+}
+
+std::string port_text(const ValueInfo& value) {
+  return value.name + " " + to_string(value.type);
+}
+
+class Inspector {
+ public:
+  explicit Inspector(const std::filesystem::path& file) : model_(read_onnx(file)), uses_(model_.graph) {
+    result_.file = file;
+  }
+
+  Inspection run() {
+    describe();
+    find_layers();
+    add_costs();
+    add_roles();
+    add_quantization();
+    add_batch_norm_note();
+    return std::move(result_);
+  }
+
+ private:
+  void describe() {
+    result_.opset = model_.opset();
+    result_.producer = model_.producer_name;
+    for (const ValueInfo* input : model_.graph.real_inputs()) result_.inputs.push_back(port_text(*input));
+    for (const ValueInfo& output : model_.graph.outputs) result_.outputs.push_back(port_text(output));
+    for_each_graph(static_cast<const Graph&>(model_.graph), [&](const Graph& graph) {
+      result_.nodes += static_cast<int64_t>(graph.nodes.size());
+      for (const Node& node : graph.nodes) {
+        ++result_.operators[node.domain.empty() ? node.op_type : node.domain + "." + node.op_type];
+      }
+    });
+    result_.unsupported = unsupported_ops(model_);
+    if (!result_.unsupported.empty()) note("cannot be trained: some operators are not supported");
+  }
+
+  void note(std::string text) { result_.notes.push_back(std::move(text)); }
+
+  // The initializer that reaches the node's weight port, directly or through nodes with one real input:
+  // DequantizeLinear, Transpose, Identity, FakeQuantize...
+  const Initializer* weight_of(const Node& node) const {
+    std::string value = node.input(1);
+    for (int depth = 0; depth < 8; ++depth) {
+      if (const Initializer* found = model_.graph.initializer(value)) return found;
+      const std::optional<size_t> producer = uses_.producer(value);
+      if (!producer) return nullptr;
+      value = model_.graph.nodes[*producer].input(0);
+    }
+    return nullptr;
+  }
+
+  void find_layers() {
+    double zeros = 0, elements = 0;
+    for (const Node& node : model_.graph.nodes) {
+      if (!is_layer(node)) continue;
+      InspectedLayer layer;
+      layer.name = node.name.empty() && !node.outputs.empty() ? node.outputs[0] : node.name;
+      layer.op = node.op_type;
+      if (const Initializer* weight = weight_of(node); weight && !weight->sparse) {
+        layer.weight = weight->name;
+        layer.shape = weight->tensor.dims;
+        layer.parameters = weight->tensor.count();
+        const std::vector<double> values = weight->tensor.as_doubles();
+        const auto zero = static_cast<double>(std::count(values.begin(), values.end(), 0.0));
+        const auto count = static_cast<double>(values.size());
+        layer.sparsity = values.empty() ? 0 : zero / count;
+        zeros += zero;
+        elements += count;
+      }
+      result_.layers.push_back(std::move(layer));
+    }
+    result_.sparsity = elements > 0 ? zeros / elements : 0;
+  }
+
+  void add_costs() {
+    try {
+      Model model = model_;
+      std::vector<std::pair<std::string, Type>> feeds;
+      for (const ValueInfo* input : model.graph.real_inputs()) {
+        Type type = input->type;
+        if (type.is_tensor() && type.shape && !type.shape->empty()) type.shape->front() = Dim(1);
+        feeds.emplace_back(input->name, std::move(type));
+      }
+      infer_shapes(model, feeds);
+      for (const NodeCost& cost : model_costs(model)) {
+        result_.macs += cost.macs;
+        for (InspectedLayer& layer : result_.layers) {
+          if (layer.name == cost.node) layer.macs = cost.macs;
+        }
+      }
+    } catch (const Error& error) {
+      note(fmt::format("shapes are unknown: {}", error.what()));
+    }
+  }
+
+  void add_roles() {
+    Model model = model_;
+    try {
+      const Roles roles = assign_roles(model);
+      for (const auto& [name, role] : roles.of) {
+        const Initializer* found = role == Role::kWeight ? model.graph.initializer(name) : nullptr;
+        if (found) result_.parameters += found->tensor.count();
+      }
+      for (const Roles::Untied& untied : roles.untied) {
+        note(fmt::format("'{}' was a copy of '{}' and becomes a tensor of its own: {}", untied.copy,
+                         untied.source, untied.why));
+      }
+      for (InspectedLayer& layer : result_.layers) {
+        auto role = roles.of.find(layer.weight);
+        layer.prunable = role != roles.of.end() && role->second == Role::kWeight;
+        if (layer.weight.empty()) {
+          layer.prune_obstacle = "it has no weight, it multiplies two activations";
+        } else if (!layer.prunable) {
+          layer.prune_obstacle = "its weight does not train: it is constant or already integer";
+        }
+      }
+    } catch (const Error& error) {
+      note(fmt::format("cannot be trained: {}", error.what()));
+    }
+  }
+
+  void add_quantization() {
+    try {
+      const Placement placement = place(model_, QuantizeOptions{});
+      for (const LayerQuantization& report : placement.report) {
+        for (InspectedLayer& layer : result_.layers) {
+          if (layer.name != report.node) continue;
+          layer.quantizable = report.quantized;
+          layer.quantize_obstacle = report.reason;
+        }
+      }
+    } catch (const Error& error) {
+      for (InspectedLayer& layer : result_.layers) layer.quantize_obstacle = error.what();
+      note(fmt::format("cannot be quantized: {}", error.what()));
+    }
+  }
+
+  void add_batch_norm_note() {
+    const auto& operators = result_.operators;
+    const bool convolves = operators.count("Conv") > 0;
+    if (!convolves || operators.count("BatchNormalization") ||
+        operators.count("mc.FoldedBatchNormalization")) {
+      return;
+    }
+    note(
+        "it has convolutions and no batch norm: if it was folded into them, training goes on without it. "
+        "torch.onnx.export(..., dynamo=True, optimize=False) of a module in train() keeps batch norm");
+  }
+
+  Model model_;
+  Uses uses_;
+  Inspection result_;
+};
+
+Json layer_json(const InspectedLayer& layer) {
+  return {{"name", layer.name},
+          {"op", layer.op},
+          {"weight", layer.weight},
+          {"shape", layer.shape},
+          {"parameters", layer.parameters},
+          {"macs", layer.macs},
+          {"sparsity", layer.sparsity ? Json(*layer.sparsity) : Json()},
+          {"quantizable", layer.quantizable},
+          {"quantize_obstacle", layer.quantize_obstacle},
+          {"prunable", layer.prunable},
+          {"prune_obstacle", layer.prune_obstacle}};
+}
+
+}  // namespace
+
+Inspection inspect_model(const std::filesystem::path& file) {
+  return with_context([&] { return file.string(); }, [&] { return Inspector(file).run(); });
+}
+
+Json to_json(const Inspection& inspection) {
+  Json layers = Json::array();
+  for (const InspectedLayer& layer : inspection.layers) layers.push_back(layer_json(layer));
+  return {{"schema", "model-compression/inspect/1"},
+          {"file", inspection.file.string()},
+          {"opset", inspection.opset},
+          {"producer", inspection.producer},
+          {"inputs", inspection.inputs},
+          {"outputs", inspection.outputs},
+          {"nodes", inspection.nodes},
+          {"parameters", inspection.parameters},
+          {"macs", inspection.macs},
+          {"sparsity", inspection.sparsity},
+          {"operators", inspection.operators},
+          {"unsupported", inspection.unsupported},
+          {"layers", layers},
+          {"notes", inspection.notes}};
+}
+
+}  // namespace mc

@@ -1,0 +1,25 @@
+// Data for a model file: what the commands that take `--data` feed it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "mc/data/dataset.h"
+#include "mc/data/loader.h"
+#include "mc/graph/graph.h"
+
+namespace mc {
+
+struct ModelData {
+  std::shared_ptr<const Dataset> dataset;  // fields in the order of the model's inputs
+  Normalization normalization;             // what the model's metadata asks for; none for random data
+};
+
+// `source` as open_dataset takes it, test samples where the format has a split. The first `limit` samples;
+// all when 0. Throws Error that names the file, or the input that no field feeds.
+ModelData open_model_data(const Model& model, const std::string& source, int64_t limit);
+
+// Its batches in order, as the model takes them.
+std::unique_ptr<Loader> make_loader(const ModelData& data, int64_t batch_size);
+
+}  // namespace mc

@@ -1,0 +1,91 @@
+#include "mc/recipe/network.h"
+
+#include <algorithm>
+#include <array>
+
+#include <ATen/core/grad_mode.h>
+#include <fmt/ranges.h>
+
+#include "mc/base/error.h"
+#include "mc/base/log.h"
+#include "mc/base/text.h"
+#include "mc/models/models.h"
+#include "mc/onnx/onnx.h"
+#include "mc/ops/op.h"
+#include "mc/recipe/free_batch.h"
+
+namespace mc {
+namespace {
+
+Model build_network(const ModelSource& source, const Dataset& data, uint64_t seed) {
+  std::vector<FieldInfo> fields = data.fields();
+  MC_CHECK(fields.size() == 1, "builtin networks take one input, the data has {} fields", fields.size());
+  MC_CHECK(data.classes() > 0, "builtin networks classify, the data has no class labels");
+  ModelOptions options;
+  options.input_shape = fields[0].shape;
+  options.classes = data.classes();
+  options.width = source.width;
+  options.seed = seed;
+  for (int64_t dim : options.input_shape) {
+    MC_CHECK(dim > 0, "builtin networks take samples of one shape, the data's shapes vary");
+  }
+  return build_model(*source.builtin, options);
+}
+
+Model read_network(const ModelSource& source) {
+  Model model = read_onnx(*source.onnx);
+  return with_context([&] { return source.onnx->string(); },
+                      [&] {
+                        std::vector<std::string> missing = unsupported_ops(model);
+                        MC_CHECK(
+                            missing.empty(),
+                            "has operators that cannot be run here: {}. Export the model without them, or "
+                            "with an opset in which they are made of simpler ones",
+                            join(missing, ", "));
+                        int64_t batch = free_batch(model);
+                        if (batch >= 0)
+                          info("{}: its batch of {} was made free", source.onnx->string(), batch);
+                        return model;
+                      });
+}
+
+}  // namespace
+
+Model open_network(const ModelSource& source, const Dataset& data, uint64_t seed) {
+  return source.builtin ? build_network(source, data, seed) : read_network(source);
+}
+
+void try_network(const Model& model, const Dataset& data, const Normalization& normalization) {
+  constexpr std::array<int64_t, 2> kSamples = {0, 1};
+  const int64_t count = std::min<int64_t>(2, data.size());
+  Batch batch =
+      read_batch(data, std::span(kSamples).first(static_cast<size_t>(count)), {}, normalization, 0, 0);
+  GraphModule module(model);
+  module.eval();
+  at::NoGradGuard no_grad;
+  std::vector<at::Tensor> outputs;
+  try {
+    outputs = module.forward(batch.inputs);
+  } catch (const c10::Error& error) {
+    fail("cannot run on the data: {}", error.what_without_backtrace());
+  }
+  MC_CHECK(!outputs.empty(), "the model has no outputs");
+  const at::Tensor& first = outputs[0];
+  const std::string shape = fmt::format("[{}]", fmt::join(first.sizes().begin(), first.sizes().end(), ", "));
+  MC_CHECK(
+      first.dim() >= 1 && first.size(0) == count,
+      "output '{}' is {} for {} samples: the model insists on the batch that it was exported with; export "
+      "it with a dynamic first axis (dynamic_shapes of torch.onnx.export)",
+      module.output_names()[0], shape, count);
+  MC_CHECK(data.classes() == 0 || (first.dim() >= 2 && first.size(1) >= data.classes()),
+           "output '{}' is {}, which is too small for the {} classes of the data", module.output_names()[0],
+           shape, data.classes());
+}
+
+ModuleOptions on_device(at::Device device) {
+  ModuleOptions options;
+  options.device = device;
+  return options;
+}
+
+}  // namespace mc

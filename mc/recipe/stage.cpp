@@ -1,0 +1,102 @@
+#include "mc/recipe/stage.h"
+
+#include "mc/base/error.h"
+#include "mc/base/log.h"
+#include "mc/onnx/onnx.h"
+#include "mc/recipe/network.h"
+#include "mc/train/trainer.h"
+
+namespace mc {
+namespace {
+
+constexpr int64_t kEvaluationBatch = 250;
+
+LoaderOptions evaluation_options(const RunInputs& inputs) {
+  LoaderOptions options;
+  options.batch_size = kEvaluationBatch;
+  options.normalization = inputs.normalization;
+  options.device = inputs.device;
+  return options;
+}
+
+LoaderOptions training_options(const StageJob& job, const Recipe& recipe, const RunInputs& inputs) {
+  LoaderOptions options = evaluation_options(inputs);
+  options.batch_size = job.options.batch_size;
+  options.shuffle = true;
+  options.drop_last = true;
+  options.augment = recipe.data.augment;
+  options.seed = job.seed;
+  return options;
+}
+
+TrainOptions train_options(const StageJob& job, const Recipe& recipe) {
+  TrainOptions options;
+  options.epochs = job.options.epochs;
+  options.optimizer = job.options.optimizer;
+  options.schedule = job.options.schedule;
+  options.loss = recipe.loss;
+  options.label_smoothing = job.options.label_smoothing;
+  options.gradient_clip = job.options.gradient_clip;
+  options.precision = job.options.precision;
+  options.metric = recipe.metric;
+  options.select = job.options.select;
+  options.seed = job.seed;
+  return options;
+}
+
+// In the order in which they act: prune, quantize, distil.
+std::vector<std::shared_ptr<Method>> make_methods(const StageJob& job) {
+  std::vector<std::shared_ptr<Method>> methods;
+  if (job.options.prune) methods.push_back(make_prune_method(*job.options.prune));
+  if (job.options.quantize) methods.push_back(make_quantize_method(*job.options.quantize));
+  if (job.options.distill) methods.push_back(make_distill_method(job.teacher, *job.options.distill));
+  return methods;
+}
+
+std::vector<QuantizedLayerResult> planned_quantization(const StageJob& job) {
+  std::vector<QuantizedLayerResult> layers;
+  if (!job.options.quantize) return layers;
+  Model copy = job.start;
+  for (const LayerQuantization& layer : prepare_qat(copy, *job.options.quantize)) {
+    layers.push_back({layer.node, layer.op_type, layer.quantized, layer.reason});
+  }
+  return layers;
+}
+
+}  // namespace
+
+StageOutcome run_stage(const StageJob& job, const LoadedRecipe& loaded, const RunInputs& inputs,
+                       RunFolder& folder, MetricsFile& metrics) {
+  const std::string& name = job.options.name;
+  if (auto finished = folder.finished_stage(name, job.key)) {
+    info("stage '{}' is done already", name);
+    return stage_outcome_from_json(*finished);
+  }
+  const bool resume = folder.begin_stage(name, job.key);
+  metrics.begin_stage(name, resume);
+  GraphModule module(job.start, on_device(inputs.device));
+  Loader loader(job.data->train, training_options(job, loaded.recipe, inputs));
+  Loader evaluation(job.data->test, evaluation_options(inputs));
+  const std::vector<std::shared_ptr<Method>> methods = make_methods(job);
+  const TrainOptions options = train_options(job, loaded.recipe);
+  const StageFiles files{.checkpoint = folder.checkpoint(name), .best = folder.best(name)};
+  const StageResult result = train_stage(
+      name, module, loader, &evaluation, methods, options, files,
+      [&](const Json& line) { metrics.add(line); }, resume);
+  const Model trained = module.graph();
+  write_onnx(trained, folder.stage_model(name));
+
+  StageOutcome outcome = describe_network(trained);
+  outcome.layers = planned_quantization(job);
+  outcome.row.name = name;
+  outcome.row.epochs = options.epochs;
+  outcome.row.steps = result.steps;
+  outcome.row.metric_name = options.metric;
+  outcome.row.metric = result.metric;
+  outcome.row.seconds = result.seconds;
+  for (const auto& method : methods) outcome.row.methods.push_back(method->name());
+  folder.finish_stage(name, job.key, to_json(outcome));
+  return outcome;
+}
+
+}  // namespace mc
