@@ -274,10 +274,10 @@ void Parser::element(Tensor& tensor, std::vector<std::byte>& data, uint64_t inde
   }
   const int64_t value = lexer_.integer();
   const bool is_signed = dtype_is_signed_integer(type);
-  const int64_t low = is_signed ? -(int64_t{1} << (bits - 1)) : 0;
+  const int64_t low = is_signed ? std::numeric_limits<int64_t>::min() >> (64 - bits) : 0;
   const int64_t high =
-      bits == 64 ? std::numeric_limits<int64_t>::max() : (int64_t{1} << (is_signed ? bits - 1 : bits)) - 1;
-  if (value < (bits == 64 ? std::numeric_limits<int64_t>::min() : low) || value > high) {
+      is_signed ? std::numeric_limits<int64_t>::max() >> (64 - bits) : (int64_t{1} << bits) - 1;
+  if (value < low || value > high) {
     lexer_.fail_at(position, fmt::format("{} is outside the range of {}", value, dtype_name(type)));
   }
   store(static_cast<uint64_t>(value));

@@ -23,7 +23,9 @@ auto Fields::guarded(Body body) {
 
 bool Fields::next() {
   start_ = reader_.data().data();
-  return guarded([&] { return reader_.next(); });
+  const bool more = guarded([&] { return reader_.next(); });
+  if (more) number_ = reader_.tag();  // debug builds of protozero forget it once the value is read
+  return more;
 }
 
 void Fields::expect(pbf_wire_type type) {

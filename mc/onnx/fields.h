@@ -18,7 +18,7 @@ class Fields {
       : reader_(bytes.data(), bytes.size()), message_(message) {}
 
   bool next();  // goes to the next field; false at the end
-  uint32_t number() const { return reader_.tag(); }
+  uint32_t number() const { return number_; }
 
   // The value of the current field. Throw Error when its wire type is another.
   std::string_view bytes();
@@ -43,6 +43,7 @@ class Fields {
 
   protozero::pbf_reader reader_;
   const char* message_;
+  uint32_t number_ = 0;
   const char* start_ = nullptr;  // of the current field
 };
 

@@ -1,6 +1,7 @@
 #include "mc/onnx/read_tensor.h"
 
-#include <optional>
+#include <algorithm>
+#include <limits>
 
 #include "mc/base/error.h"
 #include "mc/graph/element.h"
@@ -198,9 +199,10 @@ class TensorReader {
     tensor_.data = Buffer::allocate(needed_, writable);
     std::fill_n(writable, needed_, std::byte{0});
     const std::span<std::byte> data(writable, needed_);
+    // Signed or not, a value must fit the element's bits.
+    const int64_t low = std::numeric_limits<int64_t>::min() >> (64 - width);
+    const int64_t high = width == 64 ? std::numeric_limits<int64_t>::max() : (int64_t{1} << width) - 1;
     for (uint64_t i = 0; i < count; ++i) {
-      const int64_t low = width == 64 ? INT64_MIN : -(int64_t{1} << (width - 1));
-      const int64_t high = width == 64 ? INT64_MAX : (int64_t{1} << width) - 1;
       MC_CHECK(values[i] >= low && values[i] <= high, "element {} is {}, beyond {} bits", i, values[i],
                width);
       store_bits(data, width, i, static_cast<uint64_t>(values[i]));
