@@ -60,10 +60,16 @@ std::vector<PortInfo> ports(const std::vector<std::string>& names, const Graph& 
   return result;
 }
 
+ModuleOptions on(at::Device device) {
+  ModuleOptions options;
+  options.device = device;
+  return options;
+}
+
 class TorchSession : public Session {
  public:
   TorchSession(Model model, at::Device device, const EngineOptions& options)
-      : module_(std::move(model), ModuleOptions{.device = device}),
+      : module_(std::move(model), on(device)),
         bf16_(options.precision == "bf16"),
         threads_(engine_threads(options)),
         inputs_(ports(module_.input_names(), module_.structure().graph)),
@@ -128,7 +134,7 @@ class TorchEngine : public Engine {
                           MC_CHECK(options.optimized_model.empty(),
                                    "the engine 'torch' has no optimized model to write");
                           at::Device device = parse_device(options.device);
-                          return std::make_unique<TorchSession>(load_onnx(file), device, options);
+                          return std::make_unique<TorchSession>(read_onnx(file), device, options);
                         });
   }
 };

@@ -11,6 +11,12 @@
 namespace mc {
 namespace {
 
+ModuleOptions on(const std::string& device) {
+  ModuleOptions options;
+  options.device = at::Device(device);
+  return options;
+}
+
 // What depends on the graph's inputs: the rest is the same for every sample.
 std::set<std::string> live_values(const Graph& graph) {
   std::set<std::string> live;
@@ -37,8 +43,7 @@ std::map<std::string, std::string> first_output_by_node(const Graph& graph) {
 
 LayerFidelity::LayerFidelity(const std::filesystem::path& reference, const std::filesystem::path& other,
                              const std::string& device)
-    : reference_(load_onnx(reference), ModuleOptions{.device = at::Device(device)}),
-      other_(load_onnx(other), ModuleOptions{.device = at::Device(device)}) {
+    : reference_(read_onnx(reference), on(device)), other_(read_onnx(other), on(device)) {
   reference_.eval();
   other_.eval();
   const Graph& graph = reference_.structure().graph;
