@@ -56,4 +56,10 @@ Buffer ExternalFiles::find(const Metadata& entries, uint64_t needed) {
   return Buffer(file, file->bytes().subspan(offset, length));
 }
 
+std::vector<fs::path> ExternalFiles::paths() const {
+  std::vector<fs::path> result;
+  for (const auto& [location, file] : files_) result.push_back(file->path());
+  return result;
+}
+
 }  // namespace mc

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "mc/base/file.h"
 #include "mc/graph/tensor.h"
@@ -19,6 +20,8 @@ class ExternalFiles {
   // The bytes that a tensor's external_data entries (location, offset, length) point to: `needed` many when
   // no length is given. Throws Error when they leave the folder or the file.
   Buffer find(const Metadata& entries, uint64_t needed);
+
+  std::vector<std::filesystem::path> paths() const;  // of the files opened so far
 
  private:
   std::shared_ptr<const MappedFile> open(const std::string& location);

@@ -16,6 +16,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "mc/graph/graph.h"
 
@@ -31,6 +32,9 @@ inline constexpr int64_t kNewestMlOpset = 5;  // of ai.onnx.ml
 // Throws Error: no such file, truncated or malformed, a newer opset or IR version, a broken rule of ONNX's
 // IR.
 Model read_onnx(const std::filesystem::path& path);
+
+// The files of external data that the model at `path` refers to. Throws as read_onnx does.
+std::vector<std::filesystem::path> external_files(const std::filesystem::path& path);
 
 // The same from memory: views point into `bytes`, which `owner` keeps alive. External data is looked for in
 // `folder` and refused when that is empty.

@@ -42,7 +42,7 @@ std::string megabytes_text(Figure bytes) {
 }
 
 std::string ratio_text(Figure ratio) {
-  return usable(ratio) ? plain(*ratio, 3) + "x" : kNoFigure;
+  return usable(ratio) ? fixed_text(ratio, *ratio < 10 ? 2 : 1) + "x" : kNoFigure;
 }
 
 std::string fixed_text(Figure value, int decimals) {
