@@ -75,16 +75,14 @@ void add_benchmark(CLI::App& program, Action& action) {
   CLI::App* command = add_command(program, action, "benchmark",
                                   "Measure latency and throughput of models on engines", options, execute);
   command->add_option("models", options->models, "ONNX files")->required();
-  command->add_option("--engine", options->engines, "torch, onnxruntime, openvino", true)->delimiter(',');
-  command->add_option("--batch", options->batch_sizes, "Batch sizes", true)
+  command->add_option("--engine", options->engines, "torch, onnxruntime, openvino")->delimiter(',');
+  command->add_option("--batch", options->batch_sizes, "Batch sizes")
       ->delimiter(',')
       ->check(CLI::PositiveNumber);
   command->add_option("--data", options->data, "Samples to run on, as `evaluate` takes them, or random:N");
-  command->add_option("--precision", options->precision, "Of what is not quantized: f32, bf16 or f16", true);
-  command->add_option("--seconds", options->seconds, "Measuring time a row", true)
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--threads", options->threads, "CPU threads; 0: all cores", true)
-      ->check(CLI::Range(0, 4096));
+  command->add_option("--precision", options->precision, "Of what is not quantized: f32, bf16 or f16");
+  command->add_option("--seconds", options->seconds, "Measuring time a row")->check(CLI::NonNegativeNumber);
+  command->add_option("--threads", options->threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 4096));
   command->add_flag("--json", options->json, "Print JSON");
   command->footer(
       "Rows take turns, so that drift of the machine hits all alike.\n"

@@ -97,19 +97,17 @@ void add_compare(CLI::App& program, Action& action) {
   command->add_option("--data", options->data, "Samples, as `evaluate` takes them, or random:N")
       ->required()
       ->type_name("DATA");
-  command
-      ->add_option("--engine", options->engines, "Engine of both, or one for each: onnxruntime,torch", true)
+  command->add_option("--engine", options->engines, "Engine of both, or one for each: onnxruntime,torch")
       ->delimiter(',');
   command->add_flag("--per-layer", options->per_layer, "Compare the values inside too (on the torch engine)");
   command->add_option("--min-snr", options->min_snr, "Exit with 1 when an output's SNR is below")
       ->type_name("DB");
   command->add_option("--min-agreement", options->min_agreement, "Exit with 1 when top-1 agreement is below")
       ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--batch", options->batch, "Samples at once", true)->check(CLI::PositiveNumber);
-  command->add_option("--limit", options->limit, "Use only the first samples; 0: all", true)
+  command->add_option("--batch", options->batch, "Samples at once")->check(CLI::PositiveNumber);
+  command->add_option("--limit", options->limit, "Use only the first samples; 0: all")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--threads", options->threads, "CPU threads; 0: all cores", true)
-      ->check(CLI::Range(0, 4096));
+  command->add_option("--threads", options->threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 4096));
   command->add_flag("--json", options->json, "Print JSON");
   command->footer(
       "SNR in dB is 10 log10(sum of reference squared / sum of difference squared), 200 when equal.\n"

@@ -62,13 +62,12 @@ void add_evaluate(CLI::App& program, Action& action) {
   command->add_option("--data", options->data, "An .npz, a folder of them, or a folder of IDX files")
       ->required()
       ->type_name("DATA");
-  command->add_option("--engine", options->engine, "torch, onnxruntime or openvino", true);
-  command->add_option("--metric", options->metric, "top1, top5, f1 or mse", true);
-  command->add_option("--batch", options->batch, "Samples at once", true)->check(CLI::PositiveNumber);
-  command->add_option("--limit", options->limit, "Use only the first samples; 0: all", true)
+  command->add_option("--engine", options->engine, "torch, onnxruntime or openvino");
+  command->add_option("--metric", options->metric, "top1, top5, f1 or mse");
+  command->add_option("--batch", options->batch, "Samples at once")->check(CLI::PositiveNumber);
+  command->add_option("--limit", options->limit, "Use only the first samples; 0: all")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--threads", options->threads, "CPU threads; 0: all cores", true)
-      ->check(CLI::Range(0, 4096));
+  command->add_option("--threads", options->threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 4096));
   command->add_flag("--json", options->json, "Print JSON");
   command->footer(
       "Example:\n"

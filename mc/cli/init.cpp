@@ -29,7 +29,7 @@ void add_init(CLI::App& program, Action& action) {
   auto options = std::make_shared<InitArguments>();
   CLI::App* command =
       add_command(program, action, "init", "Print a commented recipe to start from", options, execute);
-  command->add_option("template", options->name, "What it is for: vision", true);
+  command->add_option("template", options->name, "What it is for: vision");
   command->add_flag("--schema", options->schema, "Print the JSON Schema of recipes, for editors");
   command->footer(
       "Examples:\n"

@@ -19,6 +19,7 @@ int parse_and_run(int argc, char** argv) {
       "model-compression");
   program.set_version_flag("--version", kVersion);
   program.require_subcommand(1);
+  program.option_defaults()->always_capture_default();
   program.get_formatter()->column_width(34);
   program.footer(
       "Exit status: 0 done; 1 a check that was asked for did not hold; 2 bad usage or input;\n"

@@ -29,10 +29,6 @@ at::Device open_device(const std::string& name) {
   return {at::kCUDA, static_cast<c10::DeviceIndex>(index)};
 }
 
-std::string describe_device(at::Device device) {
-  return device.str();
-}
-
 std::vector<std::pair<std::string, std::string>> library_versions(const std::vector<std::string>& engines) {
   std::vector<std::pair<std::string, std::string>> versions = {{"LibTorch", TORCH_VERSION}};
   for (const std::string& name : engines) {

@@ -15,9 +15,6 @@ void use_threads(int count);
 // cpu, cuda or cuda:N. Throws Error when this machine, or the LibTorch that we run on, has no such device.
 at::Device open_device(const std::string& name);
 
-// "cpu" or "cuda (NVIDIA H200)".
-std::string describe_device(at::Device device);
-
 // LibTorch and every engine that is there, with versions; loads the engines' libraries.
 std::vector<std::pair<std::string, std::string>> library_versions(const std::vector<std::string>& engines);
 

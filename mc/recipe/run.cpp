@@ -87,7 +87,7 @@ class Run {
     for (size_t i = 0; i < recipe_.stages.size(); ++i) model = run_one(i, std::move(model));
     prove({recipe_, inputs_.normalization, exported_, reference_}, results_);
     results_.environment = this_environment();
-    results_.environment.device = describe_device(inputs_.device);
+    results_.environment.device = inputs_.device.str();
     results_.environment.versions = library_versions(recipe_.deploy.engines);
     results_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     const Json document = to_json(results_);

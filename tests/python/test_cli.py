@@ -1,0 +1,248 @@
+"""The built program, driven as a person drives it."""
+
+import gzip
+import json
+import os
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(os.environ.get("MC_PROGRAM", ROOT / "build" / "model-compression"))
+COMMANDS = ["run", "init", "inspect", "evaluate", "benchmark", "compare", "report"]
+
+pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason=f"{PROGRAM} is not built")
+
+
+def program(*arguments, check=True, **options):
+    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
+    if check:
+        assert result.returncode == 0, result.stderr
+    return result
+
+
+def failure(*arguments, status=2, **options):
+    """What the program says on stderr when it ends with `status`."""
+    result = program(*arguments, check=False, **options)
+    assert result.returncode == status, result.stdout + result.stderr
+    assert result.stdout == ""
+    assert "error: " in result.stderr
+    return result.stderr
+
+
+def document(*arguments, **options):
+    return json.loads(program(*arguments, "--json", **options).stdout)
+
+
+def write_idx(folder, prefix, count, seed):
+    """Images of 8 x 8 with one bright row, whose number is the class."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 8, count).astype(np.uint8)
+    images = random.integers(60, 120, (count, 8, 8)).astype(np.uint8)
+    images[np.arange(count), labels] += 120
+    with gzip.open(folder / f"{prefix}-images-idx3-ubyte.gz", "wb") as file:
+        file.write(struct.pack(">4i", 0x0803, count, 8, 8) + images.tobytes())
+    with gzip.open(folder / f"{prefix}-labels-idx1-ubyte.gz", "wb") as file:
+        file.write(struct.pack(">2i", 0x0801, count) + labels.tobytes())
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_idx(folder, "train", 512, 1)
+    write_idx(folder, "t10k", 128, 2)
+    return folder
+
+
+RECIPE = """
+name: tiny
+threads: 1
+data: {{root: {data}}}
+model: {model}
+stages:
+  - {{name: train, epochs: {epochs}, batch_size: 32, optimizer: {{sgd: {{lr: 0.05}}}}}}
+  - {{name: quantize, batch_size: 32, optimizer: {{sgd: {{lr: 0.01}}}}, quantize: {{}}}}
+deploy: {{engines: [torch], batch_sizes: [1], seconds: 0.02}}
+"""
+
+
+def write_recipe(folder, data, model="{builtin: mlp, width: 0.25}", epochs=2):
+    path = folder / "recipe.yaml"
+    path.write_text(RECIPE.format(data=data, model=model, epochs=epochs))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data):
+    """A finished run: its folder and what `run --json` printed."""
+    folder = tmp_path_factory.mktemp("run")
+    recipe = write_recipe(folder, data)
+    return folder / "out", document("run", recipe, "--output", folder / "out")
+
+
+def test_help_names_every_command():
+    text = program("--help").stdout
+    for command in COMMANDS:
+        assert f"\n  {command} " in text
+        help_text = program(command, "--help").stdout
+        assert "Example" in help_text and "model-compression " + command in help_text
+
+
+def test_version():
+    assert program("--version").stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["rnu"], ["run"], ["run", "a.yaml", "--outptu", "x"], ["inspect", "a.onnx", "b.onnx"],
+                  ["evaluate", "a.onnx"], ["compare", "a.onnx", "b.onnx", "--data", "random:1", "--min-agreement", "2"]]
+)
+def test_bad_usage_is_one_line_and_status_2(arguments):
+    assert len(failure(*arguments).strip().splitlines()) == 1
+
+
+def test_init_is_a_recipe(tmp_path, data):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(program("init", "vision").stdout)
+    assert program("init").stdout == recipe.read_text()
+    small = ["--set", f"data.root={data}", "--set", "model={builtin: mlp}", "--set", "deploy.engines=[torch]",
+             "--set", "teacher.builtin=mlp"]
+    checked = program("run", recipe, "--check", "--output", tmp_path / "out", *small)
+    assert "fine" in checked.stdout
+    assert "there are: vision" in failure("init", "audio")
+
+
+def test_schema_accepts_the_template():
+    schema = json.loads(program("init", "--schema").stdout)
+    assert {"data", "model", "stages", "deploy"} <= set(schema["properties"])
+
+
+def test_run_writes_everything(run):
+    folder, results = run
+    assert results["schema"] == "model-compression/run/1"
+    assert results["passed"] is True
+    assert json.loads((folder / "results.json").read_text()) == results
+    for file in ["recipe.yaml", "metrics.jsonl", "report.html", "models/train.onnx", "models/quantize.onnx"]:
+        assert (folder / file).stat().st_size > 0
+    text = program("report", folder).stdout
+    assert "quantize" in text and "report.html" in text
+
+
+def test_a_finished_run_is_not_overwritten(run):
+    folder, results = run
+    recipe = folder.parent / "recipe.yaml"
+    assert "--resume" in failure("run", recipe, "--output", folder)
+    assert document("run", recipe, "--output", folder, "--resume") == results
+
+
+def test_a_requirement_that_does_not_hold_is_status_1(tmp_path, data):
+    recipe = write_recipe(tmp_path, data, epochs=1)
+    result = program("run", recipe, "--output", tmp_path / "out", "--set", "deploy.require.min_snr_db=300", check=False)
+    assert result.returncode == 1, result.stderr
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["passed"] is False
+
+
+def test_recipe_errors_name_line_and_key(tmp_path, data):
+    recipe = write_recipe(tmp_path, data)
+    recipe.write_text(recipe.read_text().replace("epochs: 2", "epohcs: 2"))
+    message = failure("run", recipe)
+    assert "line 7, column 19" in message and "did you mean 'epochs'?" in message
+    assert "--set stages.9.epochs" in failure("run", recipe, "--set", "stages.9.epochs=1")
+    assert "KEY=VALUE" in failure("run", recipe, "--set", "oops")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, data):
+    (tmp_path / "file").write_text("x")
+    assert "file/out" in failure("run", write_recipe(tmp_path, data), "--output", tmp_path / "file" / "out")
+
+
+def test_interrupt_leaves_a_checkpoint_and_a_resume_line(tmp_path, data):
+    recipe = write_recipe(tmp_path, data, epochs=400)
+    out = tmp_path / "out"
+    process = subprocess.Popen([PROGRAM, "run", recipe, "--output", out], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    metrics = out / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and len(metrics.read_text().splitlines()) > 3):
+        pass
+    process.send_signal(2)
+    errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 130, errors
+    resume = f"resume with: model-compression run {recipe} --output {out} --resume"
+    assert resume in errors
+    assert (out / "checkpoints" / "train").is_dir()
+
+
+def test_evaluate_agrees_with_the_run(run, data):
+    folder, results = run
+    model = folder / "models" / "quantize.onnx"
+    value = document("evaluate", model, "--data", data, "--engine", "torch")
+    assert value["schema"] == "model-compression/evaluate/1"
+    expected = next(row for row in results["evaluations"] if row["model"] == "quantize")
+    assert (value["value"], value["samples"], value["metric"]) == (expected["value"], 128, "top1")
+
+
+def test_benchmark_lists_a_row_each(run):
+    folder, _ = run
+    models = [folder / "models" / f"{name}.onnx" for name in ("train", "quantize")]
+    rows = document("benchmark", *models, "--engine", "torch", "--batch", "1,4", "--seconds", "0.02")["rows"]
+    assert [(Path(row["model"]).stem, row["batch"]) for row in rows] == [
+        ("train", 1), ("train", 4), ("quantize", 1), ("quantize", 4)]
+    assert all(row["median_ms"] > 0 and row["random_data"] for row in rows)
+
+
+def test_compare_and_its_gates(run, data):
+    folder, _ = run
+    train, quantize = folder / "models" / "train.onnx", folder / "models" / "quantize.onnx"
+    same = document("compare", train, train, "--data", data, "--engine", "torch")
+    assert same["pairs"][0]["outputs"][0]["snr_db"] == 200 and same["passed"]
+    arguments = ["compare", train, quantize, "--data", data, "--engine", "torch", "--json"]
+    gated = program(*arguments, "--min-snr", "150", check=False)
+    assert gated.returncode == 1 and json.loads(gated.stdout)["passed"] is False
+    pair = json.loads(program(*arguments, "--per-layer").stdout)["pairs"][0]
+    assert pair["samples"] == 128 and pair["layers"]
+
+
+def test_hostile_files_are_errors(tmp_path):
+    path = tmp_path / "bad.onnx"
+    for content in [b"", b"\x00" * 100, b"\xff" * 4096, bytes(range(256)) * 16]:
+        path.write_bytes(content)
+        assert "bad.onnx" in failure("inspect", path)
+    assert "nowhere.onnx" in failure("inspect", tmp_path / "nowhere.onnx")
+
+
+def exported(tmp_path, keep_batch_norm):
+    torch = pytest.importorskip("torch")
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(1, 8, 3, padding=1, bias=False)
+            self.bn = torch.nn.BatchNorm2d(8)
+            self.fc = torch.nn.Linear(8 * 64, 10)
+
+        def forward(self, x):
+            return self.fc(torch.relu(self.bn(self.conv(x))).flatten(1))
+
+    torch.manual_seed(0)
+    path = tmp_path / f"net_{keep_batch_norm}.onnx"
+    net = Net().train(keep_batch_norm)
+    torch.onnx.export(net, (torch.randn(2, 1, 8, 8),), path, dynamo=True, optimize=not keep_batch_norm,
+                      input_names=["input"], external_data=False)
+    return path
+
+
+@pytest.mark.parametrize("keep_batch_norm", [True, False])
+def test_models_from_pytorch_are_inspected_and_trained(tmp_path, data, keep_batch_norm):
+    path = exported(tmp_path, keep_batch_norm)
+    inspection = document("inspect", path)
+    assert inspection["unsupported"] == []
+    assert [layer["op"] for layer in inspection["layers"]] == ["Conv", "Gemm"]
+    assert all(layer["prunable"] and layer["quantizable"] for layer in inspection["layers"])
+    assert inspection["macs"] == 8 * 9 * 64 + 8 * 64 * 10
+    folded = any("batch norm" in note for note in inspection["notes"])
+    assert folded == (not keep_batch_norm)
+    recipe = write_recipe(tmp_path, data, model=f"{{onnx: {path}}}", epochs=4)
+    results = document("run", recipe, "--output", tmp_path / "out")
+    assert all(row["value"] > 0.9 for row in results["evaluations"])

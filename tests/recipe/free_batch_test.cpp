@@ -1,0 +1,42 @@
+#include "mc/recipe/free_batch.h"
+
+#include <gtest/gtest.h>
+
+namespace mc {
+namespace {
+
+TEST(FreeBatch, FollowsTheBatchThroughReshapes) {
+  Model model = parse_model(R"(<ir_version: 8, opset_import: ["": 17]>
+g (float[2,3,4] x) => (float[2,12] y) <int64[2] flat = {2, 12}, int64[3] split = {2, 3, -1}> {
+  a = Reshape(x, split)
+  y = Reshape(a, flat)
+})");
+  EXPECT_EQ(free_batch(model), 2);
+  verify(model);
+  EXPECT_EQ(to_string(model.graph.inputs[0].type), "float[batch,3,4]");
+  EXPECT_EQ(to_string(model.graph.outputs[0].type), "float[batch,12]");
+  const Graph& graph = model.graph;
+  EXPECT_EQ(graph.initializer(graph.nodes[0].inputs[1])->tensor.as_ints(), (std::vector<int64_t>{0, 3, -1}));
+  EXPECT_EQ(graph.initializer(graph.nodes[1].inputs[1])->tensor.as_ints(), (std::vector<int64_t>{-1, 12}));
+}
+
+TEST(FreeBatch, LeavesConstantsAndOtherShapesAlone) {
+  Model model = parse_model(R"(<ir_version: 8, opset_import: ["": 17]>
+g (float[1,3,4] x) => (float[1,3,4] y) <float[3] w = {1, 2, 3}, int64[3] s = {1, 3, 1}> {
+  b = Reshape(w, s)
+  y = Add(x, b)
+})");
+  EXPECT_EQ(free_batch(model), 1);
+  EXPECT_EQ(model.graph.nodes[0].inputs[1], "s");
+}
+
+TEST(FreeBatch, DoesNothingWhereItIsFree) {
+  const Model before = parse_model(R"(<ir_version: 8, opset_import: ["": 17]>
+g (float[N,4] x) => (float[N,4] y) { y = Relu(x) })");
+  Model model = before;
+  EXPECT_EQ(free_batch(model), -1);
+  EXPECT_TRUE(model == before);
+}
+
+}  // namespace
+}  // namespace mc
