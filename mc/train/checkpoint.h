@@ -15,8 +15,11 @@ namespace mc {
 
 using TensorMap = std::map<std::string, at::Tensor>;
 
-// The safetensors format (header length, JSON header, data). Reading checks every size and offset.
-void write_safetensors(const std::filesystem::path& file, const TensorMap& tensors, const Json& metadata = {});
+// The safetensors format (header length, JSON header, data): float, integer and bool tensors of any shape;
+// `metadata` is an object of strings. Tensors that are read own their memory. Reading checks every size and
+// offset before it allocates. Throws Error that names the file and the tensor.
+void write_safetensors(const std::filesystem::path& file, const TensorMap& tensors,
+                       const Json& metadata = {});
 TensorMap read_safetensors(const std::filesystem::path& file);
 
 struct Checkpoint {
@@ -24,7 +27,8 @@ struct Checkpoint {
   Json state;
 };
 
-// `model.onnx`-less: structure is rebuilt by the recipe; see trainer.cpp for what state holds.
+// A folder of tensors.safetensors and state.json; stage_state.h says what a training stage keeps there.
+// Writing either replaces the previous checkpoint or throws Error and leaves it.
 void write_checkpoint(const std::filesystem::path& folder, const Checkpoint& checkpoint);
 Checkpoint read_checkpoint(const std::filesystem::path& folder);  // Error when absent or broken
 bool has_checkpoint(const std::filesystem::path& folder);

@@ -26,20 +26,23 @@ struct TrainOptions {
   ScheduleOptions schedule;
   std::string loss = "cross_entropy";  // cross_entropy | mse | none (methods give the whole loss)
   double label_smoothing = 0;
-  double gradient_clip = 0;            // largest total norm; 0: none
-  std::string precision = "f32";       // f32 | bf16 (autocast of convolutions and matrix products)
+  double gradient_clip = 0;       // largest total norm; 0: none
+  std::string precision = "f32";  // f32 | bf16 (autocast of convolutions and matrix products)
   std::string metric = "top1";
-  std::string select = "last";         // last | best: which epoch's weights the stage ends with
+  std::string select = "last";  // last | best: which epoch's weights the stage ends with
   uint64_t seed = 0;
 };
 
-// Something worth a line in metrics.jsonl: {"stage","epoch","step","loss","lr",...}.
+// Something worth a line in metrics.jsonl. Every 20 steps {"stage", "epoch", "step", "loss" (mean since the
+// last line), "lr"}; at the end of an epoch {"stage", "epoch", "step" (steps done), "train_loss", "metric"
+// and "metric_name" where there is evaluation data, "seconds"}. Epochs and steps count from 0. Both have
+// the figures of each method under its name.
 using MetricsSink = std::function<void(const Json&)>;
 
 struct StageFiles {
-  std::filesystem::path checkpoint;    // folder; empty: no checkpoints
-  std::filesystem::path best;          // .onnx of the best epoch so far; empty: none
-  double checkpoint_seconds = 60;      // at least this long between two checkpoints within an epoch
+  std::filesystem::path checkpoint;  // folder; empty: no checkpoints
+  std::filesystem::path best;  // .onnx of the best epoch so far (the newest, without evaluation); empty: none
+  double checkpoint_seconds = 60;  // at least this long between two checkpoints within an epoch
 };
 
 struct EpochResult {
@@ -51,14 +54,19 @@ struct EpochResult {
 
 struct StageResult {
   std::vector<EpochResult> epochs;
-  double metric = 0;      // on the evaluation data, of the weights that the stage ends with
+  double metric = 0;  // on the evaluation data, of the weights that the stage ends with
   double seconds = 0;
   int64_t steps = 0;
 };
 
-// Runs the stage. `evaluation` (may be null) is measured after each epoch. Resumes from files.checkpoint
-// when a checkpoint of `name` is there and `resume`. Throws Error: NaN loss (with the step since which,
-// best model kept), interrupted (kInterrupted; checkpoint written).
+// Runs the stage. `evaluation` (may be null) is measured in float32 after each epoch. Resumes from
+// files.checkpoint when a checkpoint of `name` is there and `resume`: the module, its structure included,
+// becomes what it was. The module ends in the mode (training or not) in which it came.
+// A step: methods' before_forward, forward, loss, methods' loss, backward, after_backward, clipping,
+// optimizer, masks, after_step.
+// Throws Error: options that do not fit, files that cannot be written, a checkpoint of other settings, a loss
+// that is not finite (with the step since which; with select: best the module has its best weights again),
+// interrupted (kInterrupted; checkpoint written). A checkpoint that cannot be written later on is a warning.
 StageResult train_stage(const std::string& name, GraphModule& module, Loader& loader, Loader* evaluation,
                         const std::vector<std::shared_ptr<Method>>& methods, const TrainOptions& options,
                         const StageFiles& files, const MetricsSink& metrics, bool resume);
