@@ -1,28 +1,45 @@
-// Knowledge distillation (Hinton et al. 2015) with the names of model_compression_research, for plain
-// callables and torch::nn modules as well as graphs.
+// Knowledge distillation (Hinton, Vinyals and Dean 2015, arXiv 1503.02531) with the names of
+// model_compression_research, for plain callables and torch::nn modules as well as graphs.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
 #include "mc/base/options.h"
+#include "mc/module/graph_module.h"
 #include "mc/train/method.h"
 
 namespace mc {
 
 using Callable = std::function<at::Tensor(const at::Tensor& input)>;  // input -> logits [N, classes]
 
-// A frozen teacher and its part of the loss:
-//   ce_alpha * T^2 * KL(softmax(teacher / T) || softmax(student / T)), mean over the batch (eq. in section 2.1),
-// written as cross-entropy of soft targets; the gradient is the same.
+// A module (a shared_ptr to it, or a LibTorch module holder) as a callable that is in eval mode when called.
+template <class Module>
+Callable frozen(Module module) {
+  return [module](const at::Tensor& input) mutable {
+    if (module->is_training()) module->eval();
+    return module->forward(input);
+  };
+}
+
+// T^2 * KL(softmax(teacher / T) || softmax(student / T)), mean over the batch, as a scalar of float32 (or
+// float64 where the student's are): its gradient is that of section 2 of the paper, (T / N) *
+// (softmax(student / T) - softmax(teacher / T)). Both are [N, classes]; no gradient flows to the teacher.
+// Throws Error when the shapes differ.
+at::Tensor soft_target_loss(const at::Tensor& student_logits, const at::Tensor& teacher_logits,
+                            double temperature);
+
+// A teacher and its part of the loss, ce_alpha * soft_target_loss at ce_temperature.
 class TeacherWrapper {
  public:
+  // ce_temperature above 0, ce_alpha at least 0, else Error. A module goes in as frozen(module).
   TeacherWrapper(Callable teacher, double ce_alpha = 1.0, double ce_temperature = 1.0);
-  const at::Tensor& forward(const at::Tensor& input);   // logits, without gradient; kept for compute_loss
+  // Logits, without gradient; kept for compute_loss.
+  const at::Tensor& forward(const at::Tensor& input);
+  // Throws Error before the first forward(), and when the last one was of another batch size.
   at::Tensor compute_loss(const at::Tensor& student_logits) const;
   double ce_alpha() const { return ce_alpha_; }
   double ce_temperature() const { return ce_temperature_; }
@@ -34,7 +51,8 @@ class TeacherWrapper {
   at::Tensor logits_;
 };
 
-// forward() runs the teachers, then the student; compute_loss mixes
+// forward() runs the teachers, then the student (only the student where gradients are off: evaluation);
+// compute_loss mixes
 //   alpha_student * student_loss + sum of the teachers' losses.
 class DistillationModelWrapper {
  public:
@@ -61,7 +79,9 @@ struct DistillOptions {
   }
 };
 
-// Distils output 0 of `teacher` (kept in eval mode, gradients off) into output 0 of the student.
-std::shared_ptr<Method> make_distill_method(std::shared_ptr<GraphModule> teacher, const DistillOptions& options);
+// Distils output 0 of `teacher` (kept in eval mode, gradients off, moved to the student's device) into
+// output 0 of the student. The teacher sees the batch as the student does, in the precision of the run.
+std::shared_ptr<Method> make_distill_method(std::shared_ptr<GraphModule> teacher,
+                                            const DistillOptions& options);
 
 }  // namespace mc
