@@ -135,7 +135,8 @@ Kernel bind_attention(const BindContext& context) {
     } else {
       const Tensor visible = visible_keys(attention, q.size(2), k.size(2), past, args.in_or(6), q.device());
       const Tensor mask = combine_mask(args.in_or(3), visible, k.size(2), q.scalar_type());
-      y = fused ? at::scaled_dot_product_attention(q, k, v, mask, 0, false, scale)
+      const std::optional<Tensor> optional = mask.defined() ? std::optional<Tensor>(mask) : std::nullopt;
+      y = fused ? at::scaled_dot_product_attention(q, k, v, optional, 0, false, scale)
                 : explicit_attention(attention, q, k, v, mask, scale, args);
     }
     if (flat) y = y.transpose(1, 2).reshape({y.size(0), y.size(2), y.size(1) * y.size(3)});

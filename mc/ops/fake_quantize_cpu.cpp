@@ -48,26 +48,31 @@ class BlockScales {
     const bool one = first / channels_.inner == (first + count - 1) / channels_.inner;
     if (one && uniform == channel) return;
     uniform = one ? channel : -1;
-    for (int64_t i = 0; i < (one ? kBlock : count);) {
-      const int64_t c = ((first + i) / channels_.inner) % channels_.count;
-      if (channels_.inner == 1) {  // neighbours are neighbouring channels
-        const int64_t n = std::min(channels_.count - c, count - i);
+    if (one) return set(block, 0, kBlock, channel);
+    int64_t c = channel, left = channels_.inner - first % channels_.inner;  // of its run
+    for (int64_t i = 0, n = 0; i < count; i += n) {
+      if (channels_.inner == 1) {  // neighbours in memory are neighbouring channels
+        n = std::min(channels_.count - c, count - i);
         std::copy_n(&inverse_[c], n, block.inverse + i);
         std::copy_n(&zero_[c], n, block.zero + i);
         std::copy_n(&scale_[c], n, block.scale + i);
-        i += n;
+        c = 0;
       } else {
-        const int64_t left = channels_.inner - (first + i) % channels_.inner;
-        const int64_t n = one ? kBlock : std::min(left, count - i);
-        std::fill_n(block.inverse + i, n, inverse_[c]);
-        std::fill_n(block.zero + i, n, zero_[c]);
-        std::fill_n(block.scale + i, n, scale_[c]);
-        i += n;
+        n = std::min(left, count - i);
+        set(block, i, n, c);
+        c = c + 1 < channels_.count ? c + 1 : 0;
+        left = channels_.inner;
       }
     }
   }
 
  private:
+  void set(loops::Scales& block, int64_t at, int64_t n, int64_t channel) const {
+    std::fill_n(block.inverse + at, n, inverse_[channel]);
+    std::fill_n(block.zero + at, n, zero_[channel]);
+    std::fill_n(block.scale + at, n, scale_[channel]);
+  }
+
   Channels channels_;
   std::vector<float> inverse_, zero_, scale_;
 };
