@@ -113,7 +113,8 @@ def test_node_cases_survive_as_text(node_models):
 
 
 def model_around(tensors):
-    graph = helper.make_graph([], "g", [], [helper.make_tensor_value_info(tensors[0].name, 1, None)], tensors)
+    first = helper.make_tensor_value_info(tensors[0].name, tensors[0].data_type, tensors[0].dims)
+    graph = helper.make_graph([], "g", [], [first], tensors)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 
