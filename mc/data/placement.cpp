@@ -4,12 +4,12 @@
 
 namespace mc {
 
-Rect Placement::clipped(Rect rect) const {
+Rect ImagePlacement::clipped(Rect rect) const {
   return {std::clamp<int64_t>(rect.top, 0, height_), std::clamp<int64_t>(rect.left, 0, width_),
           std::clamp<int64_t>(rect.bottom, 0, height_), std::clamp<int64_t>(rect.right, 0, width_)};
 }
 
-void Placement::flip() {
+void ImagePlacement::flip() {
   auto mirror = [&](Rect& rect) { rect = {rect.top, width_ - rect.right, rect.bottom, width_ - rect.left}; };
   mirror(valid_);
   for (Rect& rect : cuts_) mirror(rect);
@@ -17,7 +17,7 @@ void Placement::flip() {
   step_ = -step_;
 }
 
-void Placement::shift(int64_t down, int64_t right) {
+void ImagePlacement::shift(int64_t down, int64_t right) {
   auto move = [&](Rect& rect) {
     rect = clipped({rect.top - down, rect.left - right, rect.bottom - down, rect.right - right});
   };
@@ -27,7 +27,7 @@ void Placement::shift(int64_t down, int64_t right) {
   column_ += step_ * right;
 }
 
-void Placement::cut(Rect rect) {
+void ImagePlacement::cut(Rect rect) {
   cuts_.push_back(clipped(rect));
 }
 
@@ -44,9 +44,10 @@ std::vector<std::string> augmentation_streams(const std::vector<Augmentation>& a
   return streams;
 }
 
-Placement draw_placement(const std::vector<Augmentation>& augment, const std::vector<std::string>& streams,
-                         int64_t height, int64_t width, uint64_t seed, uint64_t epoch, uint64_t sample) {
-  Placement placement(height, width);
+ImagePlacement draw_placement(const std::vector<Augmentation>& augment,
+                              const std::vector<std::string>& streams, int64_t height, int64_t width,
+                              uint64_t seed, uint64_t epoch, uint64_t sample) {
+  ImagePlacement placement(height, width);
   for (size_t i = 0; i < augment.size(); ++i) {
     Random random(seed, epoch, sample, streams[i]);
     if (const auto* flip = std::get_if<FlipOptions>(&augment[i])) {

@@ -17,9 +17,9 @@ struct Rect {
 
 // A composition of mirrorings, shifts and cuts of an image of fixed size: pixel (y, x) of the result is
 // pixel (row(y), column(x)) of the source, zero outside `valid`, the mean inside a cut.
-class Placement {
+class ImagePlacement {
  public:
-  Placement(int64_t height, int64_t width)
+  ImagePlacement(int64_t height, int64_t width)
       : height_(height), width_(width), valid_{0, 0, height, width}, step_(1) {}
 
   void flip();
@@ -47,13 +47,15 @@ class Placement {
 // draws as they are.
 std::vector<std::string> augmentation_streams(const std::vector<Augmentation>& augment);
 
-Placement draw_placement(const std::vector<Augmentation>& augment, const std::vector<std::string>& streams,
-                         int64_t height, int64_t width, uint64_t seed, uint64_t epoch, uint64_t sample);
+ImagePlacement draw_placement(const std::vector<Augmentation>& augment,
+                              const std::vector<std::string>& streams, int64_t height, int64_t width,
+                              uint64_t seed, uint64_t epoch, uint64_t sample);
 
 // Renders one sample [channels, height, width]. `value(channel, pixel)` normalizes a pixel; the mean is 0
 // after normalization.
 template <class Pixel, class Value>
-void render(const Pixel* source, float* target, int64_t channels, const Placement& placement, Value&& value) {
+void render(const Pixel* source, float* target, int64_t channels, const ImagePlacement& placement,
+            Value&& value) {
   const Rect& valid = placement.valid();
   const int64_t height = placement.height(), width = placement.width();
   for (int64_t c = 0; c < channels; ++c, source += height * width, target += height * width) {

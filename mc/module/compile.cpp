@@ -14,7 +14,7 @@ constexpr int64_t kShapeElements = 32;  // more than any shape, pads or axes hav
 class Compiler {
  public:
   Compiler(const Model& model, const Graph& graph, const PlanOptions& options, const Program* outer,
-           const Scope* outer_scope)
+           const ConstantScope* outer_scope)
       : model_(model), graph_(graph), options_(options), outer_(outer) {
     scope_.outer = outer_scope;
   }
@@ -144,7 +144,7 @@ class Compiler {
   const Graph& graph_;
   const PlanOptions& options_;
   const Program* outer_;
-  Scope scope_;
+  ConstantScope scope_;
   std::unique_ptr<Program> program_ = std::make_unique<Program>();
   std::vector<bool> live_;
   std::unordered_set<std::string> needed_;
@@ -152,8 +152,8 @@ class Compiler {
 
 }  // namespace
 
-const Tensor* Scope::find(const std::string& name) const {
-  for (const Scope* scope = this; scope; scope = scope->outer) {
+const Tensor* ConstantScope::find(const std::string& name) const {
+  for (const ConstantScope* scope = this; scope; scope = scope->outer) {
     const auto found = scope->constants.find(name);
     if (found != scope->constants.end()) return found->second;
   }
@@ -161,7 +161,7 @@ const Tensor* Scope::find(const std::string& name) const {
 }
 
 std::unique_ptr<Program> compile_program(const Model& model, const Graph& graph, const PlanOptions& options,
-                                         const Program* outer, const Scope* outer_scope) {
+                                         const Program* outer, const ConstantScope* outer_scope) {
   return Compiler(model, graph, options, outer, outer_scope).compile();
 }
 

@@ -35,14 +35,14 @@ struct Program {
 };
 
 // What a subgraph sees of the graphs around it while it is compiled.
-struct Scope {
-  const Scope* outer = nullptr;
+struct ConstantScope {
+  const ConstantScope* outer = nullptr;
   std::unordered_map<std::string, const Tensor*> constants;
   const Tensor* find(const std::string& name) const;
 };
 
 std::unique_ptr<Program> compile_program(const Model& model, const Graph& graph, const PlanOptions& options,
-                                         const Program* outer, const Scope* outer_scope);
+                                         const Program* outer, const ConstantScope* outer_scope);
 
 std::vector<Slot> run_program(const Program& program, std::vector<Slot>& slots, const RunContext& context,
                               Watch* watch);

@@ -27,45 +27,45 @@ at::Tensor image(const std::vector<float>& pixels) {
   return at::tensor(pixels).view({1, 1, 3, 4});
 }
 
-at::Tensor rendered(const Placement& placement) {
+at::Tensor rendered(const ImagePlacement& placement) {
   at::Tensor source = at::arange(1, 13, at::kFloat), target = at::empty({1, 1, 3, 4}, at::kFloat);
   render(source.const_data_ptr<float>(), target.data_ptr<float>(), 1, placement,
          [](int64_t, float pixel) { return pixel; });
   return target;
 }
 
-TEST(Placement, MirrorsAndShifts) {
-  Placement flipped(3, 4);
+TEST(ImagePlacement, MirrorsAndShifts) {
+  ImagePlacement flipped(3, 4);
   flipped.flip();
   EXPECT_TRUE(rendered(flipped).equal(image({4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9})));
-  Placement shifted(3, 4);
+  ImagePlacement shifted(3, 4);
   shifted.shift(1, -2);
   EXPECT_TRUE(rendered(shifted).equal(image({0, 0, 5, 6, 0, 0, 9, 10, 0, 0, 0, 0})));
 }
 
-TEST(Placement, ComposesInOrder) {
-  Placement both(3, 4);  // mirrored: 4 3 2 1 / ..., then moved left by one
+TEST(ImagePlacement, ComposesInOrder) {
+  ImagePlacement both(3, 4);  // mirrored: 4 3 2 1 / ..., then moved left by one
   both.flip();
   both.shift(0, 1);
   EXPECT_TRUE(rendered(both).equal(image({3, 2, 1, 0, 7, 6, 5, 0, 11, 10, 9, 0})));
-  Placement other(3, 4);  // moved left by one: 2 3 4 0 / ..., then mirrored
+  ImagePlacement other(3, 4);  // moved left by one: 2 3 4 0 / ..., then mirrored
   other.shift(0, 1);
   other.flip();
   EXPECT_TRUE(rendered(other).equal(image({0, 4, 3, 2, 0, 8, 7, 6, 0, 12, 11, 10})));
 }
 
-TEST(Placement, LosesWhatLeftTheImage) {
-  Placement there_and_back(3, 4);
+TEST(ImagePlacement, LosesWhatLeftTheImage) {
+  ImagePlacement there_and_back(3, 4);
   there_and_back.shift(0, 2);
   there_and_back.shift(0, -2);
   EXPECT_TRUE(rendered(there_and_back).equal(image({0, 0, 3, 4, 0, 0, 7, 8, 0, 0, 11, 12})));
-  Placement away(3, 4);
+  ImagePlacement away(3, 4);
   away.shift(10, 10);
   EXPECT_TRUE(rendered(away).equal(at::zeros({1, 1, 3, 4})));
 }
 
-TEST(Placement, CarriesCutsAlong) {
-  Placement cut(3, 4);
+TEST(ImagePlacement, CarriesCutsAlong) {
+  ImagePlacement cut(3, 4);
   cut.cut({-1, 0, 1, 2});  // columns 0 and 1 of row 0
   EXPECT_TRUE(rendered(cut).equal(image({0, 0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})));
   cut.flip();
@@ -156,8 +156,9 @@ TEST(Transform, AddingAnAugmentationKeepsTheDrawsOfTheOthers) {
   EXPECT_EQ(augmentation_streams({FlipOptions{}, CropOptions{}, FlipOptions{}}),
             (std::vector<std::string>{"flip", "crop", "flip2"}));
   for (uint64_t sample = 0; sample < 20; ++sample) {
-    Placement one = draw_placement({FlipOptions{}}, {"flip"}, 3, 4, 0, 0, sample);
-    Placement two = draw_placement({CutoutOptions{1}, FlipOptions{}}, {"cutout", "flip"}, 3, 4, 0, 0, sample);
+    ImagePlacement one = draw_placement({FlipOptions{}}, {"flip"}, 3, 4, 0, 0, sample);
+    ImagePlacement two =
+        draw_placement({CutoutOptions{1}, FlipOptions{}}, {"cutout", "flip"}, 3, 4, 0, 0, sample);
     EXPECT_EQ(one.step(), two.step());
   }
 }
