@@ -19,6 +19,12 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+// Threads cost more than they give on a network this small, and on a busy machine far more.
+class OneThread : public ::testing::Environment {
+  void SetUp() override { at::set_num_threads(1); }
+};
+[[maybe_unused]] const auto* const kOneThread = ::testing::AddGlobalTestEnvironment(new OneThread);
+
 TrainOptions quick_options(int64_t epochs = 3) {
   TrainOptions options;
   options.epochs = epochs;
