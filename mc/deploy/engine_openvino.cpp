@@ -26,6 +26,7 @@ Engine& openvino_engine() {
 
 #include "mc/base/error.h"
 #include "mc/deploy/dynamic_library.h"
+#include "mc/onnx/onnx.h"
 #include "mc/ops/slot.h"
 
 namespace mc {
@@ -37,7 +38,8 @@ namespace {
   X(ov_get_last_err_msg)                                                                                     \
   X(ov_free)                                                                                                 \
   X(ov_get_openvino_version)                                                                                 \
-  X(ov_version_free) X(ov_core_create) X(ov_core_read_model) X(ov_core_compile_model) X(ov_model_free)       \
+  X(ov_version_free)                                                                                         \
+  X(ov_core_create) X(ov_core_read_model) X(ov_core_compile_model) X(ov_model_free)                          \
       X(ov_compiled_model_inputs_size) X(ov_compiled_model_input_by_index) X(ov_compiled_model_outputs_size) \
           X(ov_compiled_model_output_by_index) X(ov_compiled_model_get_property)                             \
               X(ov_compiled_model_create_infer_request) X(ov_compiled_model_free) X(ov_port_get_any_name)    \
@@ -286,6 +288,8 @@ class OpenVinoEngine : public Engine {
           MC_CHECK(precision == "f32" || precision == "bf16" || precision == "f16",
                    "the engine 'openvino' runs float parts in f32, bf16 or f16, not '{}'", precision);
           MC_CHECK(options.optimized_model.empty(), "the engine 'openvino' writes no optimized ONNX model");
+          external_files(
+              file);  // reads the file: given a broken one, OpenVINO tries every format it knows and prints
           return std::make_unique<OpenVinoModel>(file, options);
         });
   }

@@ -122,7 +122,7 @@ TEST_P(EngineTest, FeedsAFixedBatchInPieces) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EngineTest, testing::Values("torch", "onnxruntime", "openvino"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& instance) { return instance.param; });
 
 TEST(Engines, ListsThreeAndNamesTheNearest) {
   ASSERT_EQ(all_engines().size(), 3u);
