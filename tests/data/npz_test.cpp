@@ -71,7 +71,7 @@ TEST(Npz, ReadsEveryElementType) {
       read_one(npy_of<int64_t>("<i8", "(1,)", {1LL << 40})).equal(at::tensor({int64_t{1} << 40}, at::kLong)));
   EXPECT_TRUE(read_one(npy_of<uint16_t>("<f2", "(1,)", {0x3E00})).equal(at::tensor({1.5f}).to(at::kHalf)));
   EXPECT_TRUE(read_one(npy_of<double>("<f8", "(1,)", {0.1})).equal(at::tensor({0.1}, at::kDouble)));
-  EXPECT_TRUE(read_one(npy_of<uint8_t>("|b1", "(3,)", {0, 1, 2})).equal(at::tensor({false, true, true})));
+  EXPECT_TRUE(read_one(npy_of<uint8_t>("|b1", "(3,)", {0, 1, 2})).equal(at::tensor({0, 1, 1}).to(at::kBool)));
   EXPECT_TRUE(read_one(npy_of<uint16_t>(">i2", "(1,)", {0x0201})).equal(at::tensor({0x0102}, at::kShort)));
 }
 
