@@ -12,19 +12,39 @@
 namespace mc {
 namespace {
 
-// Largest finite value of a float8 type; 0 for other types.
-double float8_max(DType type) {
+// A float8 type: its largest finite value, the magnitude from which on rounding leaves it, and what then
+// stands for the value unless it saturates. Zero for other types.
+struct Float8 {
+  double largest = 0;
+  double overflow = 0;
+  double beyond = 0;
+};
+
+Float8 float8(DType type) {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double infinity = std::numeric_limits<double>::infinity();
   switch (type) {
     case DType::kFloat8E4M3FN:
-      return 448;
+      return {448, std::nextafter(464, 465), nan};  // 464 itself ties to the even 448
     case DType::kFloat8E4M3FNUZ:
-      return 240;
+      return {240, 248, nan};
     case DType::kFloat8E5M2:
+      return {57344, 61440, infinity};
     case DType::kFloat8E5M2FNUZ:
-      return 57344;
+      return {57344, 61440, nan};
     default:
-      return 0;
+      return {};
   }
+}
+
+at::Tensor to_float8(const at::Tensor& x, DType to, bool saturate) {
+  const Float8 limits = float8(to);
+  const at::Tensor wide = x.to(at::kDouble);
+  at::Tensor values = wide.clamp(-limits.largest, limits.largest);
+  if (!saturate)
+    values = at::where(wide.abs() >= limits.overflow, at::copysign(at::full_like(wide, limits.beyond), wide),
+                       values);
+  return values.to(at::kFloat).to(to_scalar_type(to));
 }
 
 bool sub_byte(DType type) {
@@ -110,10 +130,8 @@ struct CastTo {
     if (type == DType::kString) return slot.extra && slot.extra->is_strings ? slot : strings_of(x);
     if (sub_byte(type)) return to_sub_byte(x, type);
     if (type == DType::kFloat8E8M0) return to_e8m0(x, round_mode, saturate);
-    const double limit = float8_max(type);
-    if (limit > 0 && saturate && x.scalar_type() != to_scalar_type(type)) {
-      return x.to(at::kFloat).clamp(-limit, limit).to(to_scalar_type(type));
-    }
+    if (float8(type).largest > 0 && x.scalar_type() != to_scalar_type(type))
+      return to_float8(x, type, saturate);
     return x.to(to_scalar_type(type));
   }
 };

@@ -36,7 +36,10 @@ Kernel bind_transpose(const BindContext& context) {
   }
   const std::vector<int64_t> given = context.node.get_ints("perm");
   return [order = permutation(context.node, static_cast<int64_t>(given.size()))](const KernelArgs& args) {
-    args.out(0, args.in(0).permute(order));
+    const at::Tensor& x = args.in(0);
+    MC_CHECK(static_cast<size_t>(x.dim()) == order.size(), "perm [{}] is for {} dims, the input has {}",
+             fmt::join(order, ","), order.size(), x.dim());
+    args.out(0, x.permute(order));
   };
 }
 

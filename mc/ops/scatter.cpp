@@ -48,9 +48,11 @@ Kernel bind_scatter_nd(const BindContext& context) {
     dims[0] = position.numel();
     const at::Tensor written = updates.reshape(dims);
     const at::Tensor flat = position.flatten();
-    const at::Tensor result = reduction.empty()    ? rows.index_put({flat}, written)
-                              : reduction == "sum" ? rows.index_add(0, flat, written)
-                                                   : rows.index_reduce(0, flat, written, reduction);
+    if (reduction.empty()) return args.out(0, rows.index_put({flat}, written).reshape(x.sizes()));
+    std::vector<int64_t> column(dims.size(), 1);
+    column[0] = dims[0];
+    const at::Tensor spread = flat.reshape(column).expand(dims);
+    const at::Tensor result = rows.scatter_reduce(0, spread, written, reduction);
     args.out(0, result.reshape(x.sizes()));
   };
 }

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include <ATen/ATen.h>
+#include <fmt/ranges.h>
 
 #include "mc/base/file.h"
 #include "mc/base/json.h"
@@ -40,7 +41,7 @@ void compare(const mc::Slot& actual, const mc::Slot& expected, double rtol, doub
   }
   const at::Tensor a = actual.tensor;
   const at::Tensor b = expected.tensor;
-  MC_CHECK(a.sizes() == b.sizes(), "shape {}, expected {}", fmt::streamed(a.sizes()),
+  MC_CHECK(a.sizes() == b.sizes(), "shape [{}], expected [{}]", fmt::streamed(a.sizes()),
            fmt::streamed(b.sizes()));
   const at::Tensor x = a.to(at::kDouble);
   const at::Tensor y = b.to(at::kDouble);
