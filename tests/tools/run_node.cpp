@@ -41,8 +41,8 @@ void compare(const mc::Slot& actual, const mc::Slot& expected, double rtol, doub
   }
   const at::Tensor a = actual.tensor;
   const at::Tensor b = expected.tensor;
-  MC_CHECK(a.sizes() == b.sizes(), "shape [{}], expected [{}]", fmt::streamed(a.sizes()),
-           fmt::streamed(b.sizes()));
+  MC_CHECK(a.sizes() == b.sizes(), "shape [{}], expected [{}]", fmt::join(a.sizes(), ","),
+           fmt::join(b.sizes(), ","));
   const at::Tensor x = a.to(at::kDouble);
   const at::Tensor y = b.to(at::kDouble);
   MC_CHECK(at::allclose(x, y, rtol, atol, true), "values differ by up to {}",
