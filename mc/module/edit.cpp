@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 
 #include <ATen/ATen.h>
 
@@ -9,29 +10,19 @@
 namespace mc {
 namespace {
 
-using Tensors = std::map<std::string, at::Tensor>;
-
-// A parameter that the pass renamed takes its mask along.
-void rename_masks(Edit& edit) {
-  std::map<std::string, std::string> masks;
-  for (const auto& [fresh, old] : edit.renames) {
-    const Initializer* mask = edit.model.graph.initializer(mask_name(old));
-    if (mask && !edit.model.graph.initializer(old)) masks[fresh] = old;
+// The mask of a parameter in this model, or null.
+const Initializer* find_mask(const Model& model, const std::string& parameter) {
+  for (const Initializer& initializer : model.graph.initializers()) {
+    const std::string* masked = find_metadata(initializer.tensor.metadata, kMaskOf);
+    if (masked && *masked == parameter) return &initializer;
   }
-  for (const auto& [fresh, old] : masks) {
-    Tensor tensor = edit.model.graph.initializer(mask_name(old))->tensor;
-    set_metadata(tensor.metadata, kMaskOf, fresh);
-    edit.model.graph.erase_initializer(mask_name(old));
-    edit.model.graph.add_initializer(mask_name(fresh), std::move(tensor));
-    edit.renames[mask_name(fresh)] = mask_name(old);
-    if (const auto cut = edit.slices.extract(mask_name(old))) edit.slices[mask_name(fresh)] = cut.mapped();
-  }
+  return nullptr;
 }
 
 // Decides for every initializer of the edited model which tensor it goes on with, and keeps the account.
 class Carrier {
  public:
-  Carrier(const Edit& edit, const Tensors& old, const Model& before)
+  Carrier(const Edit& edit, const Compiled& old, const Model& before)
       : edit_(edit), old_(old), before_(before) {}
 
   EditReport report;
@@ -41,50 +32,49 @@ class Carrier {
     const std::string& name = initializer.name;
     const auto rename = edit_.renames.find(name);
     const std::string& from = rename == edit_.renames.end() ? name : rename->second;
-    const auto found = old_.find(from);
-    if (found == old_.end()) {
+    const auto found = old_.state.find(from);
+    if (found == old_.state.end() || !carried_.insert(from).second) {
       report.added.push_back(name);
       return {};
     }
-    carried_.push_back(from);
     if (from != name) report.renamed[name] = from;
     const at::Tensor& tensor = found->second;
-    const auto cut = edit_.slices.find(name);
-    const bool same_type = tensor.sizes() == at::IntArrayRef(initializer.tensor.dims) &&
-                           tensor.scalar_type() == to_scalar_type(initializer.tensor.dtype);
-    if (cut != edit_.slices.end()) {
+    const Tensor& value = initializer.tensor;
+    const bool fits = tensor.sizes() == at::IntArrayRef(value.dims) &&
+                      tensor.scalar_type() == to_scalar_type(value.dtype) && old_.roles.of.at(from) == role;
+    if (const auto cut = edit_.slices.find(name); cut != edit_.slices.end()) {
       report.sliced[name] = cut->second;
-    } else if (!same_type) {
+    } else if (!fits) {
       report.reset.push_back(name);
-    } else if (tensor.requires_grad() == false || role == Role::kWeight) {
+    } else {
       const Tensor& was = before_.graph.initializer(from)->tensor;
-      if (was.data.bytes().data() != initializer.tensor.data.bytes().data())
-        values.emplace_back(tensor, initializer.tensor);
+      if (was.data.bytes().data() != value.data.bytes().data()) values.emplace_back(tensor, value);
       return tensor;
     }
-    frozen_.push_back({name, role == Role::kWeight && !tensor.requires_grad()});
+    if (role == Role::kWeight && old_.roles.of.at(from) == role && !tensor.requires_grad())
+      frozen_.push_back(name);
     return {};
   }
 
   // New tensors of frozen parameters are frozen too; what no initializer took over is gone.
   void finish(Compiled& compiled) {
-    for (const auto& [name, frozen] : frozen_) {
-      if (frozen) compiled.state.at(name).set_requires_grad(false);
+    for (const std::string& name : frozen_) compiled.state.at(name).set_requires_grad(false);
+    for (const auto& [name, tensor] : old_.state) {
+      if (!carried_.contains(name)) report.removed.push_back(name);
     }
-    for (const auto& [name, tensor] : old_) {
-      if (std::ranges::find(carried_, name) == carried_.end()) report.removed.push_back(name);
-    }
+    auto& untied = compiled.roles.untied;
+    untied.insert(untied.begin(), old_.roles.untied.begin(), old_.roles.untied.end());
   }
 
  private:
   const Edit& edit_;
-  const Tensors& old_;
+  const Compiled& old_;
   const Model& before_;
-  std::vector<std::string> carried_;
-  std::vector<std::pair<std::string, bool>> frozen_;
+  std::set<std::string> carried_;  // old names
+  std::vector<std::string> frozen_;
 };
 
-void check_records(const Edit& edit, const Tensors& old) {
+void check_records(const Edit& edit, const std::map<std::string, at::Tensor>& old) {
   for (const auto& [fresh, from] : edit.renames) {
     MC_CHECK(edit.model.graph.initializer(fresh),
              "the edit renames '{}' to '{}', which the edited model lacks", from, fresh);
@@ -113,13 +103,31 @@ void Edit::slice(const std::string& initializer, int64_t axis, std::vector<int64
   sliced.doc = found->tensor.doc;
   found->tensor = std::move(sliced);
   slices[initializer].push_back(cut);
-  for (const Initializer& other : model.graph.initializers()) {
-    const std::string* masked = find_metadata(other.tensor.metadata, kMaskOf);
-    if (masked && *masked == initializer) {
-      slice(std::string(other.name), axis, cut.indices);
-      return;
-    }
+  if (const Initializer* mask = find_mask(model, initializer))
+    slice(std::string(mask->name), axis, cut.indices);
+}
+
+void Edit::rename(const std::string& initializer, const std::string& fresh) {
+  const Initializer* found = model.graph.initializer(initializer);
+  MC_CHECK(found, "there is no initializer '{}' to rename{}", initializer,
+           did_you_mean(initializer, initializer_names(model)));
+  MC_CHECK(model.graph.unique_value_name(fresh) == fresh, "'{}' cannot become '{}': that name is taken",
+           initializer, fresh);
+  const Initializer* mask = find_mask(model, initializer);
+  const std::string mask_before = mask ? mask->name : "";
+  model.graph.add_initializer(fresh, Tensor(found->tensor));
+  model.graph.erase_initializer(initializer);
+  model.graph.replace_uses(initializer, fresh);
+  for (ValueInfo& input : model.graph.inputs) {
+    if (input.name == initializer) input.name = fresh;  // the default of an input
   }
+  // Renamed twice, it still is the module's by the first name.
+  const auto known = renames.extract(initializer);
+  renames[fresh] = known ? known.mapped() : initializer;
+  if (auto cut = slices.extract(initializer)) slices[fresh] = std::move(cut.mapped());
+  if (mask_before.empty()) return;
+  rename(mask_before, mask_name(fresh));
+  set_metadata(model.graph.initializer(mask_name(fresh))->tensor.metadata, kMaskOf, fresh);
 }
 
 at::Tensor apply_slices(const at::Tensor& tensor, const std::vector<Slice>& slices) {
@@ -137,9 +145,8 @@ EditReport GraphModule::edit(const std::function<void(Edit&)>& pass) {
   Model model = before;
   Edit edit{model, {}, {}};
   pass(edit);
-  rename_masks(edit);
   check_records(edit, impl_->compiled.state);
-  Carrier carrier(edit, impl_->compiled.state, before);
+  Carrier carrier(edit, impl_->compiled, before);
   Compiled compiled = compile_model(std::move(model), impl_->options,
                                     [&](const Initializer& i, Role role) { return carrier(i, role); });
   carrier.finish(compiled);

@@ -79,10 +79,7 @@ void GraphModule::register_state() {
 std::vector<at::Tensor> GraphModule::forward(const std::vector<at::Tensor>& inputs) {
   const Compiled& compiled = impl_->compiled;
   std::vector<Slot> slots = to_slots(compiled.check_inputs(inputs, impl_->options.device));
-  RunContext context;
-  context.training = is_training();
-  context.seed = impl_->seed;
-  context.step = impl_->step;
+  const RunContext context = impl_->context(is_training());
   if (!context.training && !at::GradMode::is_enabled()) {
     if (const auto plan = impl_->plan_for_inference()) {
       return to_tensors(plan->run(std::move(slots), context), compiled.output_names);
@@ -100,10 +97,7 @@ GraphModule::Tapped GraphModule::forward_tapped(const std::vector<at::Tensor>& i
   const Compiled& compiled = impl_->compiled;
   Watch watch;
   for (const std::string& name : wanted) watch.taps.push_back(compiled.plan->slot_of(name));
-  RunContext context;
-  context.training = is_training();
-  context.seed = impl_->seed;
-  context.step = impl_->step;
+  const RunContext context = impl_->context(is_training());
   auto slots =
       compiled.plan->run(to_slots(compiled.check_inputs(inputs, impl_->options.device)), context, &watch);
   return {to_tensors(std::move(slots), compiled.output_names), std::move(watch.values)};
@@ -116,10 +110,7 @@ std::vector<at::Tensor> GraphModule::forward_visiting(const std::vector<at::Tens
   for (size_t i = 0; i < checked.size(); ++i) visit(compiled.input_names[i], checked[i]);
   Watch watch;
   watch.visit = &visit;
-  RunContext context;
-  context.training = is_training();
-  context.seed = impl_->seed;
-  context.step = impl_->step;
+  const RunContext context = impl_->context(is_training());
   auto slots = compiled.plan->run(to_slots(std::move(checked)), context, &watch);
   return to_tensors(std::move(slots), compiled.output_names);
 }
@@ -164,9 +155,19 @@ void GraphModule::to_device(at::Device device) {
   impl_->drop_inference();
 }
 
-// Counters only grow, so that a sum of them cannot come back; data pointers tell replaced storage.
+RunContext GraphModule::Impl::context(bool training) {
+  if (training) training_runs.fetch_add(1, std::memory_order_relaxed);
+  RunContext context;
+  context.training = training;
+  context.seed = seed;
+  context.step = step;
+  return context;
+}
+
+// Data pointers tell replaced storage. Batch norm and observers write statistics without counting, hence
+// the number of runs in training.
 uint64_t GraphModule::Impl::state_key() const {
-  uint64_t key = 0;
+  uint64_t key = training_runs.load(std::memory_order_relaxed);
   for (const auto& [name, tensor] : compiled.state) {
     key = key * 31 + tensor._version() + reinterpret_cast<uintptr_t>(tensor.const_data_ptr());
   }

@@ -1,6 +1,7 @@
 // GraphModule's inside; shared by the files that implement it. Internal.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 
 #include "mc/module/compiled.h"
@@ -14,9 +15,14 @@ struct GraphModule::Impl {
   uint64_t seed = 0;
   uint64_t step = 0;
 
+  std::atomic<uint64_t> training_runs = 0;
+
   std::mutex inference_mutex;
   std::shared_ptr<const Plan> inference;
   uint64_t inference_key = 0;  // of the values that it was made from, or that were seen last
+
+  // What a run is told; counts the runs in training.
+  RunContext context(bool training);
 
   // Changes whenever a value of the state does.
   uint64_t state_key() const;

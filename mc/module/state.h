@@ -54,17 +54,21 @@ struct EditReport {
 struct Edit {
   Model& model;
   std::map<std::string, std::vector<Slice>> slices;  // initializer -> cuts, applied in order
-  std::map<std::string, std::string> renames;        // new initializer name -> old one
+  std::map<std::string, std::string> renames;        // new initializer name -> the module's one
 
   // Cuts `initializer` in the model to `indices` of `axis` (negative: from the end) and records it, so that
   // the parameter, its gradient state in optimizers and its mask follow. Throws Error for an unknown name,
   // axis or index.
   void slice(const std::string& initializer, int64_t axis, std::vector<int64_t> indices);
+
+  // Gives `initializer` another name, everywhere in the model, and records it; its mask follows. Throws Error
+  // for an unknown name and one that is taken.
+  void rename(const std::string& initializer, const std::string& fresh);
 };
 
 // Whatever keeps tensors shaped like parameters (an optimizer's moments) follows edits through this. It is
-// called when the edit is done; cut, reset and renamed parameters are other tensors from then on, all
-// others are the same objects as before.
+// called when the edit is done, and should not throw; cut and reset parameters are other tensors from then
+// on, all others (renamed ones too) are the same objects as before.
 class StateCarrier {
  public:
   virtual ~StateCarrier() = default;

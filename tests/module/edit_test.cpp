@@ -116,6 +116,10 @@ TEST(Edit, IsAllOrNothing) {
               HasSubstr("6"));
   EXPECT_THAT(error_of([&] { module.edit([](Edit& e) { e.renames["a"] = "stem.weight"; }); }),
               HasSubstr("'a'"));
+  EXPECT_THAT(error_of([&] { module.edit([](Edit& e) { e.rename("stem.wait", "a"); }); }),
+              HasSubstr("stem.weight"));
+  EXPECT_THAT(error_of([&] { module.edit([](Edit& e) { e.rename("bn.bias", "relu_out"); }); }),
+              HasSubstr("relu_out"));
   EXPECT_EQ(moments.edits, 0);
   EXPECT_EQ(difference(module.forward(image), before), 0);
   EXPECT_EQ(difference(module.tensor("stem.weight"), reference->stem->weight), 0);
@@ -128,10 +132,8 @@ TEST(Edit, RenamesAddsRemovesAndResets) {
   const at::Tensor head = module.tensor("head.weight");
   const EditReport report = module.edit([](Edit& edit) {
     Graph& graph = edit.model.graph;
-    graph.add_initializer("classifier.weight", Tensor(graph.initializer("head.weight")->tensor));
-    graph.erase_initializer("head.weight");
-    graph.replace_uses("head.weight", "classifier.weight");
-    edit.renames["classifier.weight"] = "head.weight";
+    edit.rename("head.weight", "interim");
+    edit.rename("interim", "classifier.weight");
     // The norm after the stem goes; a bias comes; the body's bias gets another shape of reader.
     for (Node& node : graph.nodes) {
       if (node.name == "stem") node.inputs.push_back("stem.bias");

@@ -25,13 +25,13 @@ inline void add_tensor(Model& model, const std::string& name, const at::Tensor& 
 inline constexpr const char* kSmallCnn = R"(
 <ir_version: 10, opset_import: ["" : 17]>
 cnn (float[batch,3,8,8] image) => (float[batch,5] logits) {
-  [stem] stem_out = Conv <kernel_shape = [3,3], pads = [1,1,1,1]> (image, stem.weight)
-  [bn] bn_out = BatchNormalization <epsilon = 1e-05, momentum = 0.9> (stem_out, bn.weight, bn.bias, bn.running_mean, bn.running_var)
+  [stem] stem_out = Conv <kernel_shape = [3,3], pads = [1,1,1,1]> (image, "stem.weight")
+  [bn] bn_out = BatchNormalization <epsilon = 1e-05, momentum = 0.9> (stem_out, "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
   [relu] relu_out = Relu (bn_out)
-  [body] body_out = Conv <kernel_shape = [3,3], pads = [1,1,1,1], strides = [2,2]> (relu_out, body.weight, body.bias)
+  [body] body_out = Conv <kernel_shape = [3,3], pads = [1,1,1,1], strides = [2,2]> (relu_out, "body.weight", "body.bias")
   [pool] pool_out = GlobalAveragePool (body_out)
   [flatten] flat = Flatten <axis = 1> (pool_out)
-  [head] logits = Gemm <transB = 1> (flat, head.weight, head.bias)
+  [head] logits = Gemm <transB = 1> (flat, "head.weight", "head.bias")
 })";
 
 // The same with LibTorch's own modules: an independent reference.

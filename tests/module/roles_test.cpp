@@ -124,8 +124,8 @@ TEST(Roles, EmbeddingsAndWhatIsAddedToThemTrain) {
 
 TEST(Roles, OverridesWinOverMetadataWhichWinsOverRules) {
   Model model = graph_of("(float[n,3] x) => (float[n,2] y)", R"(
-      a = MatMul (x, first.w)
-      b = MatMul (a, second.w)
+      a = MatMul (x, "first.w")
+      b = MatMul (a, "second.w")
       y = Mul (b, gain))",
                          {{"first.w", {3, 2}}, {"second.w", {2, 2}}, {"gain", {2}}});
   set_metadata(model.graph.initializer("second.w")->tensor.metadata, kRole, "constant");
