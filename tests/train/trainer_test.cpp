@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fstream>
 
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 
 #include "mc/base/interrupt.h"
