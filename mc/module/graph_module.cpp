@@ -27,10 +27,19 @@ std::vector<at::Tensor> to_tensors(std::vector<Slot> slots, const std::vector<st
   return tensors;
 }
 
+// One line, whatever the number; roles().untied has them all with the reasons.
 void report_untied(const Roles& roles) {
+  if (roles.untied.empty()) return;
+  std::vector<std::string> names;
   for (const auto& untied : roles.untied) {
-    info("'{}' no longer shares the values of '{}': {}", untied.copy, untied.source, untied.why);
+    if (names.size() == 3) {
+      names.push_back("...");
+      break;
+    }
+    names.push_back(untied.copy);
   }
+  info("{} initializers that the file shares with others of equal values are tensors of their own now: {}",
+       roles.untied.size(), join(names, ", "));
 }
 
 }  // namespace

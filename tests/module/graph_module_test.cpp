@@ -276,6 +276,27 @@ TEST(GraphModule, RunsControlFlowWithValuesAroundIt) {
   EXPECT_EQ(difference(module.tensor("w").grad(), at::ones({2, 2})), 0);
 }
 
+TEST(GraphModule, LoopsTrainTheWeightsThatTheyCapture) {
+  Model model = parse_model(R"(<ir_version: 10, opset_import: ["" : 17]>
+    g (float[2] x, int64 count) => (float[2] y) {
+      go = Constant <value = bool {1}> ()
+      y = Loop (count, go, x) <
+        body = step (int64 i, bool on, float[2] v) => (bool again, float[2] next) {
+          again = Identity (on)
+          next = MatMul (w, v)
+        }
+      >
+    })");
+  testing::add_tensor(model, "w", at::eye(2) * 3);
+  GraphModule module(model);
+  EXPECT_EQ(module.role("w"), Role::kWeight);
+  const at::Tensor y = module.forward({at::ones({2}), at::scalar_tensor(3, at::kLong)})[0];
+  EXPECT_EQ(difference(y, at::full({2}, 27.0)), 0);
+  y.sum().backward();
+  // d/dw of the sum of w w w x at w = 3 I, x = 1: each of the three factors gives 9 everywhere.
+  EXPECT_EQ(difference(module.tensor("w").grad(), at::full({2, 2}, 27.0)), 0);
+}
+
 TEST(GraphModule, InlinesFunctionsOfTheModel) {
   Model model = parse_model(R"(<ir_version: 10, opset_import: ["" : 17, "local" : 1]>
     g (float[n,2] x) => (float[n,2] y) {
