@@ -3,7 +3,6 @@
 
 #include <torch/nn/functional/loss.h>
 #include <torch/nn/modules/container/sequential.h>
-#include <torch/nn/modules/flatten.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/optim/sgd.h>
 

@@ -157,12 +157,9 @@ class Converter {
     const at::Tensor scale = values(node.inputs[1]);
     const int64_t low = node.get_int("quant_min", -127), high = node.get_int("quant_max", 127);
     Quantized q{base(node) + "_scale", base(node) + "_zero_point", node.get_int("axis", -1)};
-    at::Tensor shaped = scale.reshape({});
-    if (q.axis >= 0) {
-      std::vector<int64_t> shape(weight.dim(), 1);
-      shape[q.axis] = -1;
-      shaped = scale.reshape(shape);
-    }
+    std::vector<int64_t> shape(q.axis >= 0 ? weight.dim() : 0, 1);
+    if (q.axis >= 0) shape[q.axis] = -1;
+    const at::Tensor shaped = scale.reshape(shape);
     const at::Tensor integers = (weight * shaped.reciprocal()).round().clamp(low, high).to(at::kChar);
     const at::Tensor stored_scale = q.axis >= 0 ? scale : scale.reshape({});
     const std::string name = graph_.unique_value_name(base(node) + "_int8");

@@ -20,15 +20,15 @@ using ::testing::HasSubstr;
 constexpr const char* kNet = R"(
   <ir_version: 8, opset_import: ["" : 17]>
   net (float[N,4] x) => (float[N,3] y)
-  <float[8,4] fc1.weight = {0.1,-0.2,0.3,-0.4, 0.5,-0.6,0.7,-0.8, 0.9,-1.0,1.1,-1.2, 1.3,-1.4,1.5,-1.6,
+  <float[8,4] "fc1.weight" = {0.1,-0.2,0.3,-0.4, 0.5,-0.6,0.7,-0.8, 0.9,-1.0,1.1,-1.2, 1.3,-1.4,1.5,-1.6,
                             1.7,-1.8,1.9,-2.0, 2.1,-2.2,2.3,-2.4, 2.5,-2.6,2.7,-2.8, 2.9,-3.0,3.1,-3.2},
-   float[8] fc1.bias = {1,2,3,4,5,6,7,8},
-   float[3,8] fc2.weight = {1,2,3,4,5,6,7,8, 9,10,11,12,13,14,15,16, 17,18,19,20,21,22,23,24},
-   float[3] fc2.bias = {0,0,0}>
+   float[8] "fc1.bias" = {1,2,3,4,5,6,7,8},
+   float[3,8] "fc2.weight" = {1,2,3,4,5,6,7,8, 9,10,11,12,13,14,15,16, 17,18,19,20,21,22,23,24},
+   float[3] "fc2.bias" = {0,0,0}>
   {
-    h = Gemm <transB = 1> (x, fc1.weight, fc1.bias)
+    h = Gemm <transB = 1> (x, "fc1.weight", "fc1.bias")
     a = Relu (h)
-    y = Gemm <transB = 1> (a, fc2.weight, fc2.bias)
+    y = Gemm <transB = 1> (a, "fc2.weight", "fc2.bias")
   })";
 
 struct PlainNet : torch::nn::Module {

@@ -24,16 +24,16 @@ Model residual_net() {
     <ir_version: 8, opset_import: ["" : 17]>
     net (float[N,3,8,8] x) => (float[N,5] y)
     {
-      [conv1] c1 = Conv <kernel_shape = [3,3], pads = [1,1,1,1]> (x, conv1.weight)
-      [bn1] b1 = BatchNormalization (c1, bn1.weight, bn1.bias, bn1.mean, bn1.var)
+      [conv1] c1 = Conv <kernel_shape = [3,3], pads = [1,1,1,1]> (x, "conv1.weight")
+      [bn1] b1 = BatchNormalization (c1, "bn1.weight", "bn1.bias", "bn1.mean", "bn1.var")
       [relu1] r1 = Relu (b1)
-      [conv2] c2 = Conv <kernel_shape = [3,3], pads = [1,1,1,1]> (r1, conv2.weight, conv2.bias)
-      [bn2] b2 = BatchNormalization (c2, bn2.weight, bn2.bias, bn2.mean, bn2.var)
+      [conv2] c2 = Conv <kernel_shape = [3,3], pads = [1,1,1,1]> (r1, "conv2.weight", "conv2.bias")
+      [bn2] b2 = BatchNormalization (c2, "bn2.weight", "bn2.bias", "bn2.mean", "bn2.var")
       [add] s = Add (b2, r1)
       [relu2] r2 = Relu (s)
       [pool] p = GlobalAveragePool (r2)
       [flatten] f = Flatten (p)
-      [fc] y = Gemm <transB = 1> (f, fc.weight, fc.bias)
+      [fc] y = Gemm <transB = 1> (f, "fc.weight", "fc.bias")
     })");
   at::manual_seed(3);
   auto add = [&](const std::string& name, std::vector<int64_t> dims, double mean, double deviation) {
