@@ -56,7 +56,8 @@ at::Tensor round_to_float4(const at::Tensor& x) {
   const at::Tensor magnitude = x.abs().clamp_max(6.0);
   const at::Tensor step =
       at::where(magnitude < 2.0, 0.5, at::where(magnitude < 4.0, 1.0, 2.0)).to(at::kFloat);
-  return at::copysign((magnitude / step).round() * step, x);
+  const at::Tensor rounded = at::copysign((magnitude / step).round() * step, x);
+  return at::where(x.isnan(), -0.0, rounded).to(at::kFloat);  // it has no NaN
 }
 
 // Sub-byte integers are kept one a byte and wrap around like the machine's own types.
@@ -161,6 +162,21 @@ Kernel bind_cast_like(const BindContext& context) {
   };
 }
 
+Kernel bind_bit_cast(const BindContext& context) {
+  const DType to = target_type(context.node);
+  MC_CHECK(dtype_bits(to) >= 8, "cannot reinterpret bits as {}", dtype_name(to));
+  return [to](const KernelArgs& args) {
+    const Slot& x = args.slot(0);
+    MC_CHECK(dtype_bits(x.dtype()) == dtype_bits(to), "{} and {} are of different widths",
+             dtype_name(x.dtype()), dtype_name(to));
+    args.out(0, x.tensor.view(to_scalar_type(to)));
+  };
+}
+
+void infer_bit_cast(InferContext& context) {
+  infer_same_shape(context, target_type(context.node()));
+}
+
 void pass_shape_value(InferContext& context) {
   if (auto value = context.shape_value(0)) context.output_shape_value(0, *std::move(value));
 }
@@ -194,7 +210,9 @@ std::vector<Op> cast_ops() {
   cast.passes_roles = true;
   Op cast_like = make_op("CastLike", 15, bind_cast_like, infer_cast_like);
   cast_like.passes_roles = true;
-  return {identity, cast, cast_like};
+  Op bit_cast = make_op("BitCast", 26, bind_bit_cast, infer_bit_cast);
+  bit_cast.differentiable = false;
+  return {identity, cast, cast_like, bit_cast};
 }
 
 }  // namespace mc

@@ -1,4 +1,5 @@
-// Gather, GatherElements, GatherND: elements chosen by indices, which may be negative (from the end).
+// Gather, GatherElements, GatherND, Compress: elements chosen by indices, which may be negative (from the
+// end).
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
@@ -110,6 +111,27 @@ void infer_gather_nd(InferContext& context) {
   context.output(0, Type::tensor(input_dtype(context, 0), result));
 }
 
+Kernel bind_compress(const BindContext& context) {
+  const bool flat = !context.node.find("axis");
+  return [flat, given = context.node.get_int("axis", 0)](const KernelArgs& args) {
+    const at::Tensor x = flat ? args.in(0).flatten() : args.in(0);
+    const at::Tensor chosen = on_device_of(args.in(1), x).flatten().nonzero().flatten();
+    args.out(0, x.index_select(normalize_axis(given, x.dim()), chosen));
+  };
+}
+
+void infer_compress(InferContext& context) {
+  const Shape* shape = input_shape(context, 0);
+  std::optional<Shape> result;
+  if (!context.node().find("axis")) {
+    result = Shape(1);
+  } else if (shape) {
+    result = *shape;
+    (*result)[normalize_axis(context.node().get_int("axis", 0), static_cast<int64_t>(shape->size()))] = Dim();
+  }
+  context.output(0, Type::tensor(input_dtype(context, 0), result));
+}
+
 }  // namespace
 
 std::vector<Op> gather_ops() {
@@ -120,6 +142,7 @@ std::vector<Op> gather_ops() {
       gather_op,
       make_op("GatherElements", 11, bind_gather_elements, infer_gather_elements),
       make_op("GatherND", 11, bind_gather_nd, infer_gather_nd),
+      make_op("Compress", 9, bind_compress, infer_compress),
   };
 }
 

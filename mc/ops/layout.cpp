@@ -78,12 +78,16 @@ Kernel bind_depth_to_space(const BindContext& context) {
 }
 
 Kernel bind_space_to_depth(const BindContext& context) {
-  return [b = block_size(context.node)](const KernelArgs& args) {
+  const int64_t b = block_size(context.node);
+  const bool crd = context.node.get_string("mode", "DCR") == "CRD";
+  return [b, crd](const KernelArgs& args) {
     const at::Tensor& x = args.in(0);
     MC_CHECK(x.dim() == 4 && x.size(2) % b == 0 && x.size(3) % b == 0,
              "input [{}] is not [n, c, h * {}, w * {}]", fmt::join(x.sizes(), ","), b, b);
     const int64_t n = x.size(0), c = x.size(1), h = x.size(2) / b, w = x.size(3) / b;
-    args.out(0, x.reshape({n, c, h, b, w, b}).permute({0, 3, 5, 1, 2, 4}).reshape({n, c * b * b, h, w}));
+    const at::Tensor blocks = x.reshape({n, c, h, b, w, b});
+    const at::Tensor y = crd ? blocks.permute({0, 1, 3, 5, 2, 4}) : blocks.permute({0, 3, 5, 1, 2, 4});
+    args.out(0, y.reshape({n, c * b * b, h, w}));
   };
 }
 

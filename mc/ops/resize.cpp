@@ -63,11 +63,12 @@ double source_position(const ResizeSpec& spec, const AxisResize& a, int64_t x) {
   if (mode == "half_pixel") return (at + 0.5) / a.scale - 0.5;
   if (mode == "pytorch_half_pixel") return a.to > 1 ? (at + 0.5) / a.scale - 0.5 : 0.0;
   if (mode == "asymmetric") return at / a.scale;
-  if (mode == "align_corners") return a.to > 1 ? at * last / static_cast<double>(a.to - 1) : 0.0;
+  // The output's length before it is rounded to whole elements.
+  const double length = a.scale * static_cast<double>(a.from);
+  if (mode == "align_corners") return a.to > 1 ? at * last / (length - 1) : 0.0;
   if (mode == "tf_half_pixel_for_nn") return (at + 0.5) / a.scale;
   if (mode == "half_pixel_symmetric") {
-    const double wanted = a.scale * static_cast<double>(a.from);
-    const double offset = static_cast<double>(a.from) / 2 * (1 - static_cast<double>(a.to) / wanted);
+    const double offset = static_cast<double>(a.from) / 2 * (1 - static_cast<double>(a.to) / length);
     return offset + (at + 0.5) / a.scale - 0.5;
   }
   if (mode == "tf_crop_and_resize") {
@@ -156,7 +157,10 @@ at::Tensor resize_image(const ResizeSpec& spec, const std::vector<AxisResize>& a
   }
   const bool half = spec.coordinates == "half_pixel" ||
                     (spec.coordinates == "pytorch_half_pixel" && to[0] > 1 && to[1] > 1);
-  const bool corners = spec.coordinates == "align_corners";
+  const bool whole = std::all_of(axes.begin(), axes.end(), [](const AxisResize& a) {
+    return std::abs(a.scale * static_cast<double>(a.from) - static_cast<double>(a.to)) < 1e-6;
+  });
+  const bool corners = spec.coordinates == "align_corners" && whole;
   if (spec.mode == "nearest" && spec.coordinates == "asymmetric" && spec.rounding == "floor") {
     return at::upsample_nearest2d(x, to, scale[0], scale[1]);
   }

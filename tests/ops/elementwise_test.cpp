@@ -128,6 +128,12 @@ TEST(Cast, Float4RoundsToEven) {
   EXPECT_TRUE(at::equal(y.tensor, at::tensor({0.f, 1.f, 2.f, 4.f, 4.f, -6.f})));
 }
 
+TEST(Cast, BitsStay) {
+  const at::Tensor one = run_op1("y = BitCast <to = 6> (x)", {at::tensor({1.f})}, 26);
+  expect_close(one, at::tensor({0x3F800000}, at::kInt));
+  EXPECT_THROW(run_op1("y = BitCast <to = 7> (x)", {at::tensor({1.f})}, 26), Error);
+}
+
 TEST(Cast, StringsAndNumbers) {
   const Slot text = run_op("y = Cast <to = 8> (x)", {at::tensor({0.1f, kInf, 3.f})})[0];
   ASSERT_EQ(text.dtype(), DType::kString);

@@ -40,6 +40,13 @@ TEST(Gather, ElementsAndTuples) {
   expect_gradient("y = GatherND (x, i)", {x, ints({0, 1, 1, 2}).reshape({2, 2})});
 }
 
+TEST(Gather, CompressKeepsWhatIsTrue) {
+  const at::Tensor x = counting({3, 2});
+  const at::Tensor mask = at::tensor({0, 1, 1}, at::kLong).to(at::kBool);
+  expect_close(run_op1("y = Compress <axis = 0> (x, c)", {x, mask}), x.slice(0, 1, 3));
+  expect_close(run_op1("y = Compress (x, c)", {x, mask}), at::tensor({1.f, 2.f}));
+}
+
 TEST(Scatter, ReplacesOrReduces) {
   const at::Tensor x = at::tensor({1.f, 2.f, 3.f, 4.f});
   const at::Tensor index = ints({1, -1});
