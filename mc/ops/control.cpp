@@ -52,9 +52,27 @@ Type common_type(const Type& a, const Type& b) {
   return result;
 }
 
+// A branch for another rank than the input's contradicts itself, and is never taken: its types are unknown.
+std::vector<Type> branch_types(InferContext& context, const char* attribute) {
+  const auto graph = subgraph(context.node(), attribute);
+  try {
+    return context.infer_subgraph(*graph, {});
+  } catch (const Error&) {
+    return std::vector<Type>(graph->outputs.size());
+  }
+}
+
 void infer_if(InferContext& context) {
-  const auto yes = context.infer_subgraph(*subgraph(context.node(), "then_branch"), {});
-  const auto no = context.infer_subgraph(*subgraph(context.node(), "else_branch"), {});
+  const Tensor* condition = context.constant(0);
+  if (condition && condition->count() == 1) {
+    const bool taken = condition->as_ints()[0] != 0;
+    const auto types =
+        context.infer_subgraph(*subgraph(context.node(), taken ? "then_branch" : "else_branch"), {});
+    for (size_t i = 0; i < types.size(); ++i) context.output(i, types[i]);
+    return;
+  }
+  const auto yes = branch_types(context, "then_branch");
+  const auto no = branch_types(context, "else_branch");
   MC_CHECK(yes.size() == no.size(), "the branches have {} and {} outputs", yes.size(), no.size());
   for (size_t i = 0; i < yes.size() && i < context.node().outputs.size(); ++i) {
     context.output(i, common_type(yes[i], no[i]));

@@ -160,6 +160,15 @@ TEST(Infer, BranchesThatDisagreeLeaveDimsOpen) {
             "float[2,?]");
 }
 
+TEST(Infer, BranchesThatAreNotTakenMayContradict) {
+  const std::string branches = R"(<then_branch: graph = t () => (r) { r = Transpose <perm = [1, 0, 2]> (x) },
+                                   else_branch: graph = e () => (s) { s = Neg (x) }> })";
+  EXPECT_EQ(inferred_text("(float[2,3] x) => (y) <bool c = {0}> { y = If (c) " + branches, "y"),
+            "float[2,3]");
+  EXPECT_EQ(inferred(model("(float[2,3] x, bool c) => (y) { y = If (c) " + branches), "y").kind,
+            Type::Kind::kUnknown);
+}
+
 TEST(Infer, ContradictionsNameTheNode) {
   try {
     inferred(model("(float[2] x, float[3] z) => (y) { [sum] y = Add (x, z) }"), "y");

@@ -1,5 +1,6 @@
 // Runs ONNX backend-test folders (model.onnx, test_data_set_K/input_I.pb and output_I.pb, data.json with rtol
-// and atol) through the operator table. One line a folder: "PASS name" or "FAIL name: why".
+// and atol) through the operator table, and checks shape inference against what came out. One line a folder:
+// "PASS name" or "FAIL name: why".
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
@@ -49,6 +50,25 @@ void compare(const mc::Slot& actual, const mc::Slot& expected, double rtol, doub
            x.numel() ? (x - y).abs().max().item<double>() : 0.0);
 }
 
+// What inference says without the declared types of outputs must hold for what running gave.
+void check_inference(mc::Model model, const std::vector<mc::Slot>& outputs) {
+  model.graph.value_infos.clear();
+  for (mc::ValueInfo& output : model.graph.outputs) output.type = mc::Type();
+  mc::infer_shapes(model);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const mc::Type& type = model.graph.outputs[i].type;
+    if (!type.is_tensor() || !outputs[i].tensor.defined()) continue;
+    MC_CHECK(type.dtype == mc::DType::kUndefined || type.dtype == outputs[i].dtype(), "inferred {}, got {}",
+             mc::to_string(type), mc::dtype_name(outputs[i].dtype()));
+    const at::IntArrayRef sizes = outputs[i].tensor.sizes();
+    bool holds = !type.shape || type.shape->size() == sizes.size();
+    for (size_t d = 0; holds && type.shape && d < sizes.size(); ++d) {
+      holds = !(*type.shape)[d].known() || (*type.shape)[d].value == sizes[d];
+    }
+    MC_CHECK(holds, "inferred {}, got [{}]", mc::to_string(type), fmt::join(sizes, ","));
+  }
+}
+
 void run_case(const fs::path& folder) {
   double rtol = 1e-3;
   double atol = 1e-7;
@@ -66,6 +86,7 @@ void run_case(const fs::path& folder) {
     const auto expected = read_values(data, "output", model.graph.outputs);
     const auto outputs = mc::testing::Interpreter(model, context).run(inputs);
     for (size_t i = 0; i < expected.size(); ++i) compare(outputs.at(i), expected[i], rtol, atol);
+    check_inference(model, outputs);
   }
 }
 
