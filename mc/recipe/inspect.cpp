@@ -8,6 +8,7 @@
 #include "mc/onnx/onnx.h"
 #include "mc/ops/op.h"
 #include "mc/quantize/placement.h"
+#include "mc/recipe/imported.h"
 
 namespace mc {
 namespace {
@@ -28,6 +29,7 @@ class Inspector {
 
   Inspection run() {
     describe();
+    tidy();
     find_layers();
     add_costs();
     add_roles();
@@ -50,6 +52,18 @@ class Inspector {
     });
     result_.unsupported = unsupported_ops(model_);
     if (!result_.unsupported.empty()) note("cannot be trained: some operators are not supported");
+  }
+
+  // From here on it is looked at as training would see it.
+  void tidy() {
+    try {
+      Model tidied = model_;
+      tidy_import(tidied);
+      model_ = std::move(tidied);
+      uses_ = Uses(model_.graph);
+    } catch (const Error& error) {
+      note(fmt::format("shapes are unknown: {}", error.what()));
+    }
   }
 
   void note(std::string text) { result_.notes.push_back(std::move(text)); }

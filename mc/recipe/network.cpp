@@ -1,7 +1,8 @@
 #include "mc/recipe/network.h"
 
-#include <algorithm>
-#include <array>
+#include <cstdint>
+#include <numeric>
+#include <vector>
 
 #include <ATen/core/grad_mode.h>
 #include <fmt/ranges.h>
@@ -12,7 +13,7 @@
 #include "mc/models/models.h"
 #include "mc/onnx/onnx.h"
 #include "mc/ops/op.h"
-#include "mc/recipe/free_batch.h"
+#include "mc/recipe/imported.h"
 
 namespace mc {
 namespace {
@@ -42,7 +43,7 @@ Model read_network(const ModelSource& source) {
                             "has operators that cannot be run here: {}. Export the model without them, or "
                             "with an opset in which they are made of simpler ones",
                             join(missing, ", "));
-                        int64_t batch = free_batch(model);
+                        int64_t batch = tidy_import(model);
                         if (batch >= 0)
                           info("{}: its batch of {} was made free", source.onnx->string(), batch);
                         return model;
@@ -55,31 +56,41 @@ Model open_network(const ModelSource& source, const Dataset& data, uint64_t seed
   return source.builtin ? build_network(source, data, seed) : read_network(source);
 }
 
-void try_network(const Model& model, const Dataset& data, const Normalization& normalization) {
-  constexpr std::array<int64_t, 2> kSamples = {0, 1};
-  const int64_t count = std::min<int64_t>(2, data.size());
-  Batch batch =
-      read_batch(data, std::span(kSamples).first(static_cast<size_t>(count)), {}, normalization, 0, 0);
-  GraphModule module(model);
-  module.eval();
-  at::NoGradGuard no_grad;
+namespace {
+
+void try_batch(GraphModule& module, const Dataset& data, const Normalization& normalization, int64_t count) {
+  std::vector<int64_t> samples(static_cast<size_t>(count));
+  std::iota(samples.begin(), samples.end(), 0);
+  const Batch batch = read_batch(data, samples, {}, normalization, 0, 0);
   std::vector<at::Tensor> outputs;
   try {
     outputs = module.forward(batch.inputs);
   } catch (const c10::Error& error) {
-    fail("cannot run on the data: {}", error.what_without_backtrace());
+    fail("cannot run on {} samples: {}", count, error.what_without_backtrace());
   }
   MC_CHECK(!outputs.empty(), "the model has no outputs");
   const at::Tensor& first = outputs[0];
   const std::string shape = fmt::format("[{}]", fmt::join(first.sizes().begin(), first.sizes().end(), ", "));
-  MC_CHECK(
-      first.dim() >= 1 && first.size(0) == count,
-      "output '{}' is {} for {} samples: the model insists on the batch that it was exported with; export "
-      "it with a dynamic first axis (dynamic_shapes of torch.onnx.export)",
-      module.output_names()[0], shape, count);
+  MC_CHECK(first.dim() >= 1 && first.size(0) == count, "output '{}' is {} for {} samples",
+           module.output_names()[0], shape, count);
   MC_CHECK(data.classes() == 0 || (first.dim() >= 2 && first.size(1) >= data.classes()),
            "output '{}' is {}, which is too small for the {} classes of the data", module.output_names()[0],
            shape, data.classes());
+}
+
+}  // namespace
+
+void try_network(const Model& model, const Dataset& data, const Normalization& normalization) {
+  GraphModule module(model);
+  module.eval();
+  at::NoGradGuard no_grad;
+  try {
+    try_batch(module, data, normalization, 1);
+    if (data.size() >= 3) try_batch(module, data, normalization, 3);
+  } catch (const Error& error) {
+    fail("{} (a model that insists on the batch of its export must be exported with a dynamic first axis)",
+         error.what());
+  }
 }
 
 ModuleOptions on_device(at::Device device) {

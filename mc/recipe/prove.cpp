@@ -41,12 +41,14 @@ class Prover {
 
   void evaluate_model(const ExportedModel& model) {
     for (const std::string& engine : deploy_.engines) {
-      stop_if_interrupted();
       std::unique_ptr<Session> session = find_engine(engine).load(model.file, EngineOptions{});
       Loader batches = loader(model);
+      auto infer = [&](const std::vector<at::Tensor>& inputs) {
+        stop_if_interrupted();
+        return infer_in_pieces(*session, inputs);
+      };
       Evaluation evaluation =
-          evaluate([&](const std::vector<at::Tensor>& inputs) { return infer_in_pieces(*session, inputs); },
-                   batches, proof_.recipe.metric, fmt::format("{} on {}", model.name, engine));
+          evaluate(infer, batches, proof_.recipe.metric, fmt::format("{} on {}", model.name, engine));
       results_.evaluations.push_back(
           {model.name, engine, evaluation.metric, evaluation.value, evaluation.samples});
     }

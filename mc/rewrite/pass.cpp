@@ -52,8 +52,10 @@ const std::vector<Pass>& all_passes() {
   static const std::vector<Pass> passes = {
       {"inline_functions", "replace calls of model-local functions by their nodes", inline_functions},
       {"infer_shapes", "write the inferred types of all values", infer_shapes_pass},
+      {"fold_types", "replace questions for shapes and types by their answers", fold_types},
       {"fold_constants", "compute what depends neither on inputs nor on possible weights", fold_untrained},
       {"fold_weights", "compute all that does not depend on inputs", fold_weights},
+      {"inference_form", "turn off training_mode of batch norm and dropout", inference_form},
       {"drop_identity", "remove nodes that change nothing in inference", drop_identity},
       {"fuse_pad", "move zero padding into the convolution after it", fuse_pad},
       {"fold_batch_norm", "multiply batch norm into the weights before it", fold_batch_norm},
@@ -81,8 +83,8 @@ std::vector<PassReport> apply_passes(Model& model, const std::vector<std::string
 }
 
 std::vector<std::string> inference_passes() {
-  return {"inline_functions", "infer_shapes",    "fold_weights", "drop_identity",
-          "fuse_pad",         "fold_batch_norm", "drop_unused"};
+  return {"inline_functions", "inference_form", "infer_shapes",    "fold_weights",
+          "drop_identity",    "fuse_pad",       "fold_batch_norm", "drop_unused"};
 }
 
 void add_source(Node& node, const Node& source) {

@@ -15,6 +15,10 @@ struct FoldOptions {
   bool as_initializers = false;  // results become initializers, else Constant nodes (which never train)
 };
 
+// Shape of a value whose dims are known becomes a Constant, and CastLike of a known type a Cast, so that they
+// no longer count as readers of a weight. Needs inferred types.
+int fold_types(Model& model);
+
 // Runs the kernels of nodes whose inputs are all constant. A result is kept only when it has at most
 // 1 MiB, or at most the bytes of the inputs (eight times those with `quantizers`, which widen codes to
 // floats). Random operators, control flow and makers of graph outputs stay. A node whose kernel fails
@@ -30,6 +34,11 @@ int drop_identity(Model& model);
 // (Jacob et al. 2018, section 3.2), computed in double. Only where all parameters are constant and
 // nothing else reads the value between the two.
 int fold_batch_norm(Model& model);
+
+// BatchNormalization and Dropout that were written for training (training_mode) become what they are in
+// inference, in subgraphs too: engines follow the file. A BatchNormalization whose new statistics are read
+// stays.
+int inference_form(Model& model);
 
 // A constant zero Pad of spatial axes goes into the pads of the Conv that alone reads it.
 int fuse_pad(Model& model);

@@ -56,7 +56,7 @@ TEST(Recipe, ReadsTheExample) {
 }
 
 TEST(Recipe, EmptySectionsMeanDefaults) {
-  const Recipe recipe = parse_recipe(fine("stages:\ndeploy:\nexport:\nteacher:\n"), "r.yaml").recipe;
+  const Recipe recipe = parse_recipe(fine("stages:\ndeploy:\nexport:\n"), "r.yaml").recipe;
   ASSERT_EQ(recipe.stages.size(), 1u);
   EXPECT_EQ(recipe.stages[0].name, "train");
   EXPECT_EQ(recipe.deploy.engines, std::vector<std::string>{"onnxruntime"});
@@ -115,7 +115,7 @@ TEST(RecipeErrors, AllAreListedAtOnce) {
 
 TEST(RecipeErrors, ImpossibleValues) {
   EXPECT_THAT(complaint(fine("stages: [{name: a, prune: {target_sparsity: 1.5}}]")),
-              HasSubstr("line 3, column 46: stages[0].prune.target_sparsity: must be in [0, 1), is 1.5"));
+              HasSubstr("line 3, column 45: stages[0].prune.target_sparsity: must be in [0, 1), is 1.5"));
   EXPECT_THAT(complaint(fine("version: 2")), HasSubstr("line 3, column 10: version"));
   EXPECT_THAT(complaint(fine("device: gpu")),
               HasSubstr("line 3, column 9: device: must be cpu, cuda or cuda:N"));
@@ -138,7 +138,7 @@ TEST(RecipeErrors, WhatDoesNotFitTogether) {
   EXPECT_THAT(complaint(fine("stages: [{name: a}, {name: b}]\nexport: {names: {a: b}}")),
               HasSubstr("would both be written to b.onnx"));
   EXPECT_THAT(complaint(fine("stages: [{name: q, quantize: {}}]\ndeploy: {require: {accuracy_drop: 0.1}}")),
-              HasSubstr("line 4, column 36: deploy.require.accuracy_drop"));
+              HasSubstr("line 4, column 35: deploy.require.accuracy_drop"));
 }
 
 TEST(RecipeErrors, TheModelAndTheData) {

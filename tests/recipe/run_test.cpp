@@ -49,9 +49,9 @@ seed: 3
 threads: 1
 data: {{root: {}, augment: [crop: 1]}}
 model: {{builtin: mlp, width: 0.25}}
-teacher: {{builtin: mlp, width: 0.5, train: {{epochs: 2, batch_size: 32}}}}
+teacher: {{builtin: mlp, width: 0.5, train: {{epochs: 2, batch_size: 16, optimizer: {{sgd: {{lr: 0.05}}}}}}}}
 stages:
-  - {{name: train, epochs: 3, batch_size: 32, distill: {{}}}}
+  - {{name: train, epochs: 3, batch_size: 16, optimizer: {{sgd: {{lr: 0.05}}}}, distill: {{}}}}
   - {{name: prune, epochs: 2, batch_size: 32, prune: {{target_sparsity: 0.5, frequency: 2}}}}
   - {{name: quantize, epochs: 2, batch_size: 32, optimizer: {{sgd: {{lr: 0.01}}}}, quantize: {{}}}}
 export: {{names: {{train: fp32, prune: pruned, quantize: int8}}}}

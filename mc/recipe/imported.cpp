@@ -1,10 +1,11 @@
-#include "mc/recipe/free_batch.h"
+#include "mc/recipe/imported.h"
 
 #include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "mc/rewrite/pass.h"
 #include "mc/rewrite/passes.h"
 
 namespace mc {
@@ -53,10 +54,8 @@ void free_reshapes(Graph& graph, int64_t size) {
   }
 }
 
-}  // namespace
-
-int64_t free_batch(Model& model) {
-  Graph& graph = model.graph;
+// Returns the size that was fixed, or -1.
+int64_t free_inputs(Graph& graph) {
   const int64_t size = fixed_batch(graph);
   if (size < 0) return -1;
   std::set<std::string> fed;
@@ -64,10 +63,37 @@ int64_t free_batch(Model& model) {
   for (ValueInfo& input : graph.inputs) {
     if (fed.count(input.name)) free_first_dim(input.type, size);
   }
-  for (ValueInfo& output : graph.outputs) free_first_dim(output.type, size);
   graph.value_infos.clear();  // inference writes them anew
-  free_reshapes(graph, size);
-  graph.drop_unused();
+  return size;
+}
+
+bool is_zero(const Tensor& tensor) {
+  const std::vector<double> values = tensor.as_doubles();
+  return std::all_of(values.begin(), values.end(), [](double value) { return value == 0; });
+}
+
+// A bias that is no initializer and adds nothing.
+void drop_zero_biases(Graph& graph) {
+  const Uses uses(graph);
+  for (Node& node : graph.nodes) {
+    if (!node.is("Conv") || node.inputs.size() != 3 || graph.initializer(node.inputs[2])) continue;
+    const Tensor* bias = constant_value(graph, uses, node.inputs[2]);
+    if (bias && is_zero(*bias)) node.inputs.resize(2);
+  }
+}
+
+}  // namespace
+
+int64_t tidy_import(Model& model) {
+  const int64_t size = free_inputs(model.graph);
+  apply_passes(model, {"infer_shapes", "fold_types", "fold_constants"});
+  if (size >= 0) {
+    free_reshapes(model.graph, size);
+    for (ValueInfo& output : model.graph.outputs) free_first_dim(output.type, size);
+    model.graph.value_infos.clear();
+  }
+  drop_zero_biases(model.graph);
+  model.graph.drop_unused();
   return size;
 }
 
