@@ -239,6 +239,7 @@ class Converter {
 
 Model convert(const Model& trained, const QuantizeOptions& options) {
   Model model = trained;
+  apply_passes(model, {"inference_form", "drop_identity"});
   Converter(model, options).run();
   return model;
 }

@@ -30,8 +30,8 @@ const std::vector<Pass>& all_passes();
 // (with the nearest), and for a pass that left a broken model (naming the pass).
 std::vector<PassReport> apply_passes(Model& model, const std::vector<std::string>& names);
 
-// What an exported inference model gets: inline_functions, infer_shapes, fold_weights, drop_identity,
-// fuse_pad, fold_batch_norm, drop_unused. Batch norm is taken in its inference form whatever the file's
+// What an exported inference model gets: inline_functions, inference_form, infer_shapes, fold_weights,
+// drop_identity, fuse_pad, fold_batch_norm, drop_unused. Batch norm is taken in its inference form whatever the file's
 // training_mode says.
 std::vector<std::string> inference_passes();
 

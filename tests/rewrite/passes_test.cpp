@@ -281,6 +281,28 @@ TEST(DropIdentity, LeavesWhatMatters) {
   EXPECT_EQ(model.graph.nodes[1].outputs[0], "u");
 }
 
+TEST(InferenceForm, TurnsTrainingModeOff) {
+  Model model = model_of("(float[4,2,1] x) => (float[4,2,1] y)", R"(
+      c, new_mean, new_var = BatchNormalization <training_mode = 1> (x, gamma, beta, mean, var)
+      ratio = Constant <value = float {0.5}> ()
+      on = Constant <value = bool {1}> ()
+      y = Dropout (c, ratio, on))");
+  add_norm(model, 2);
+  EXPECT_EQ(apply(model, "inference_form"), 2);
+  EXPECT_EQ(model.graph.nodes[0].get_int("training_mode", 0), 0);
+  EXPECT_THAT(model.graph.nodes[0].outputs, ElementsAre("c"));
+  EXPECT_THAT(model.graph.nodes.back().inputs, ElementsAre("c", "ratio"));
+  EXPECT_EQ(apply(model, "inference_form"), 0);
+}
+
+TEST(InferenceForm, LeavesStatisticsThatAreRead) {
+  Model model = model_of("(float[4,2,1] x) => (float[4,2,1] y, float[2] m)",
+                         "y, m, v = BatchNormalization <training_mode = 1> (x, gamma, beta, mean, var)");
+  add_norm(model, 2);
+  EXPECT_EQ(apply(model, "inference_form"), 0);
+  EXPECT_EQ(model.graph.nodes[0].outputs.size(), 3u);
+}
+
 TEST(FusePad, AddsToThePadsOfTheConvolution) {
   at::manual_seed(5);
   Model model = model_of("(float[1,2,5,5] x) => (float[] y)", R"(
