@@ -2,6 +2,7 @@
 #include <string>
 
 #include "mc/base/error.h"
+#include "mc/base/interrupt.h"
 #include "mc/cli/command.h"
 #include "mc/cli/terminal.h"
 #include "mc/data/metric.h"
@@ -33,9 +34,11 @@ int execute(const EvaluateArguments& arguments) {
       [&] { return open_model_data(read_onnx(arguments.model), arguments.data, arguments.limit); });
   std::unique_ptr<Session> session = engine.load(arguments.model, EngineOptions{});
   std::unique_ptr<Loader> loader = make_loader(data, arguments.batch);
-  const Evaluation evaluation =
-      evaluate([&](const std::vector<at::Tensor>& inputs) { return infer_in_pieces(*session, inputs); },
-               *loader, arguments.metric);
+  auto infer = [&](const std::vector<at::Tensor>& inputs) {
+    if (interrupted()) throw Error("interrupted while evaluating", ErrorKind::kInterrupted);
+    return infer_in_pieces(*session, inputs);
+  };
+  const Evaluation evaluation = evaluate(infer, *loader, arguments.metric);
   if (arguments.json) {
     print_json({{"schema", "model-compression/evaluate/1"},
                 {"model", arguments.model},
