@@ -34,8 +34,8 @@ struct QuantizeOptions {
   std::string observer = "moving_average";
   double averaging_constant = 0.01;
   double start = 0.0;  // part of the stage's steps before fake-quantization starts (observing only)
-  double freeze_observers = 0.6;   // part of the stage after which ranges stay
-  double freeze_batch_norm = 0.4;  // part of the stage after which batch-norm statistics stay
+  double freeze_observers = 0.98;   // part of the stage after which ranges stay
+  double freeze_batch_norm = 0.95;  // part of the stage after which batch-norm statistics stay
   bool fold_batch_norm = true;
   std::vector<std::string> keep_float;  // node names or globs
   template <class V>
