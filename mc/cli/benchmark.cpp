@@ -75,9 +75,12 @@ void add_benchmark(CLI::App& program, Action& action) {
   CLI::App* command = add_command(program, action, "benchmark",
                                   "Measure latency and throughput of models on engines", options, execute);
   command->add_option("models", options->models, "ONNX files")->required();
-  command->add_option("--engine", options->engines, "torch, onnxruntime, openvino")->delimiter(',');
+  command->add_option("--engine", options->engines, "torch, onnxruntime, openvino")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->add_option("--batch", options->batch_sizes, "Batch sizes")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(CLI::PositiveNumber);
   command->add_option("--data", options->data, "Samples to run on, as `evaluate` takes them, or random:N");
   command->add_option("--precision", options->precision, "Of what is not quantized: f32, bf16 or f16");

@@ -98,7 +98,8 @@ void add_compare(CLI::App& program, Action& action) {
       ->required()
       ->type_name("DATA");
   command->add_option("--engine", options->engines, "Engine of both, or one for each: onnxruntime,torch")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->add_flag("--per-layer", options->per_layer, "Compare the values inside too (on the torch engine)");
   command->add_option("--min-snr", options->min_snr, "Exit with 1 when an output's SNR is below")
       ->type_name("DB");

@@ -1,8 +1,15 @@
+#include <algorithm>
 #include <exception>
 #include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <c10/util/Exception.h>
 
 #include "mc/base/error.h"
 #include "mc/base/interrupt.h"
+#include "mc/base/text.h"
 #include "mc/cli/command.h"
 #include "mc/cli/terminal.h"
 
@@ -11,6 +18,16 @@ namespace {
 
 constexpr const char* kVersion = "0.1.0";
 constexpr int kBadUsage = static_cast<int>(ErrorKind::kInput);
+
+// CLI11 would only say that a command is missing.
+void check_command(const CLI::App& program, int argc, char** argv) {
+  const std::string first = argc > 1 ? argv[1] : "-";
+  if (first.starts_with("-")) return;
+  std::vector<std::string> names;
+  for (const CLI::App* command : program.get_subcommands(nullptr)) names.push_back(command->get_name());
+  if (std::find(names.begin(), names.end(), first) != names.end()) return;
+  fail("there is no command '{}'{}; there are {}", first, did_you_mean(first, names), join(names, ", "));
+}
 
 int parse_and_run(int argc, char** argv) {
   CLI::App program(
@@ -33,6 +50,7 @@ int parse_and_run(int argc, char** argv) {
   add_benchmark(program, action);
   add_compare(program, action);
   add_report(program, action);
+  check_command(program, argc, argv);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -53,6 +71,8 @@ int run_program(int argc, char** argv) {
   } catch (const Error& error) {
     print_error(error.what());
     status = static_cast<int>(error.kind());
+  } catch (const c10::Error& error) {
+    print_error(error.what_without_backtrace());
   } catch (const std::bad_alloc&) {
     print_error("out of memory");
   } catch (const std::exception& error) {

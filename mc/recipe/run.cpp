@@ -4,6 +4,8 @@
 #include <optional>
 #include <system_error>
 
+#include <c10/util/Exception.h>
+
 #include "mc/base/error.h"
 #include "mc/base/file.h"
 #include "mc/base/log.h"
@@ -223,7 +225,13 @@ Json run_recipe(const LoadedRecipe& loaded, const fs::path& output, bool resume,
   }
   Run run(loaded, output, resume);
   if (began) began();
-  return run.execute();
+  try {
+    return run.execute();
+  } catch (const c10::Error& error) {
+    fail("{}: {}", output.string(), error.what_without_backtrace());
+  } catch (const fs::filesystem_error& error) {
+    fail("{}: {}", error.path1().string(), error.code().message());
+  }
 }
 
 }  // namespace mc

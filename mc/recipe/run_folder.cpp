@@ -1,5 +1,7 @@
 #include "mc/recipe/run_folder.h"
 
+#include <utility>
+
 #include "mc/base/error.h"
 #include "mc/base/file.h"
 #include "mc/base/log.h"
@@ -101,6 +103,9 @@ MetricsFile::Place MetricsFile::place(const Json& line) {
 void MetricsFile::add(const Json& line) {
   if (!trimmed_) rewrite(place(line));
   stream_ << line.dump() << '\n' << std::flush;
+  if (!stream_ && !std::exchange(failed_, true)) {
+    warn("{}: cannot be written any more; training goes on without it", path_.string());
+  }
 }
 
 std::vector<Json> read_metrics(const fs::path& path) {

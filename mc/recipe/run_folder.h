@@ -72,6 +72,7 @@ class MetricsFile {
   std::filesystem::path path_;
   std::string stage_;
   bool trimmed_ = false;
+  bool failed_ = false;
   std::ofstream stream_;
 };
 

@@ -103,6 +103,10 @@ def test_bad_usage_is_one_line_and_status_2(arguments):
     assert len(failure(*arguments).strip().splitlines()) == 1
 
 
+def test_a_wrong_command_is_named_with_the_nearest():
+    assert "did you mean 'run'?" in failure("rnu")
+
+
 def test_init_is_a_recipe(tmp_path, data):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(program("init", "vision").stdout)
@@ -186,7 +190,8 @@ def test_evaluate_agrees_with_the_run(run, data):
 def test_benchmark_lists_a_row_each(run):
     folder, _ = run
     models = [folder / "models" / f"{name}.onnx" for name in ("train", "quantize")]
-    rows = document("benchmark", *models, "--engine", "torch", "--batch", "1,4", "--seconds", "0.02")["rows"]
+    # Options that take lists must not swallow the files behind them.
+    rows = document("benchmark", "--engine", "torch", *models, "--seconds", "0.02", "--batch", "1,4")["rows"]
     assert [(Path(row["model"]).stem, row["batch"]) for row in rows] == [
         ("train", 1), ("train", 4), ("quantize", 1), ("quantize", 4)]
     assert all(row["median_ms"] > 0 and row["random_data"] for row in rows)
