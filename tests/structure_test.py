@@ -51,7 +51,9 @@ def order_faults(rooms):
     """Rooms named before they stand in the list: the order would not be a layering."""
     seen, faults = set(), []
     for name, (named, _) in rooms.items():
-        faults += [f"{name} names {other}, which does not stand above it" for other in named if other not in seen]
+        faults += [
+            f"{name} names {other}, which does not stand above it" for other in named if other not in seen
+        ]
         seen.add(name)
     return faults
 
@@ -81,7 +83,9 @@ def include_faults(root, rooms):
 
 def length_faults(root):
     lengths = {path: len(path.read_text().splitlines()) for path in sources(root / "mc")}
-    return [f"{p.relative_to(root)}: {n} lines, at most {MAX_LINES}" for p, n in lengths.items() if n > MAX_LINES]
+    return [
+        f"{p.relative_to(root)}: {n} lines, at most {MAX_LINES}" for p, n in lengths.items() if n > MAX_LINES
+    ]
 
 
 def printing_faults(root):
@@ -90,7 +94,9 @@ def printing_faults(root):
         if path.is_relative_to(root / "mc" / "cli"):
             continue
         for match in PRINTS.finditer(without_comments(path.read_text())):
-            faults.append(f"{path.relative_to(root)}: {match[0]}: only mc/cli prints; use mc::info or Progress")
+            faults.append(
+                f"{path.relative_to(root)}: {match[0]}: only mc/cli prints; use mc::info or Progress"
+            )
     return faults
 
 

@@ -39,8 +39,9 @@ namespace {
   X(ov_free)                                                                                                 \
   X(ov_get_openvino_version)                                                                                 \
   X(ov_version_free)                                                                                         \
-  X(ov_core_create) X(ov_core_read_model) X(ov_core_compile_model) X(ov_model_free)                          \
-      X(ov_compiled_model_inputs_size) X(ov_compiled_model_input_by_index) X(ov_compiled_model_outputs_size) \
+  X(ov_core_create)                                                                                          \
+  X(ov_core_read_model) X(ov_core_compile_model) X(ov_model_free) X(ov_compiled_model_inputs_size)           \
+      X(ov_compiled_model_input_by_index) X(ov_compiled_model_outputs_size)                                  \
           X(ov_compiled_model_output_by_index) X(ov_compiled_model_get_property)                             \
               X(ov_compiled_model_create_infer_request) X(ov_compiled_model_free) X(ov_port_get_any_name)    \
                   X(ov_port_get_partial_shape) X(ov_port_get_element_type) X(ov_output_const_port_free)      \

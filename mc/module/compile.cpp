@@ -169,7 +169,7 @@ Slot place_constant(const Tensor& tensor, at::Device device) {
   Slot slot = to_slot(tensor);
   if (!slot.tensor.defined() || device.is_cpu()) return slot;
   const bool shape_like =
-      !dtype_is_float(tensor.dtype) && tensor.dims.size() <= 1 && tensor.count() <= kShapeElements;
+      tensor.dtype == DType::kInt64 && tensor.dims.size() <= 1 && tensor.count() <= kShapeElements;
   if (!shape_like) slot.tensor = slot.tensor.to(device);
   return slot;
 }

@@ -39,7 +39,8 @@ void settle_masks(Model& model, Roles& roles) {
 }
 
 at::Tensor fresh_state(const Initializer& initializer, Role role, bool channels_last, at::Device device) {
-  const at::Tensor value = to_aten(initializer.tensor, false).to(device);
+  const at::Tensor host = to_aten(initializer.tensor, false);
+  const at::Tensor value = host.to(state_device(role, host.scalar_type(), device));
   // Kernels write to it: never the model's own bytes.
   at::Tensor tensor = channels_last ? as_channels_last(value) : value.clone(at::MemoryFormat::Contiguous);
   tensor.set_requires_grad(role == Role::kWeight);
@@ -66,6 +67,10 @@ void check_input(const InputSpec& spec, const at::Tensor& tensor) {
 }
 
 }  // namespace
+
+at::Device state_device(Role role, at::ScalarType type, at::Device device) {
+  return role == Role::kState && type == at::kLong ? at::Device(at::kCPU) : device;
+}
 
 std::vector<at::Tensor> Compiled::check_inputs(const std::vector<at::Tensor>& given,
                                                at::Device device) const {

@@ -35,6 +35,11 @@ struct Compiled {
 using Carry = std::function<at::Tensor(const Initializer& initializer, Role role)>;
 
 Compiled compile_model(Model model, const ModuleOptions& options, const Carry& carry = {});
+
+// Where a piece of state lives: with the module, but for the flags of quantization, which kernels read on
+// the host in every run.
+at::Device state_device(Role role, at::ScalarType type, at::Device device);
+
 // The plan anew from the state as it is now (on another device, say).
 void compile_plan(Compiled& compiled, const ModuleOptions& options);
 // The model with the state's values now.

@@ -157,7 +157,7 @@ void GraphModule::to_device(at::Device device) {
   if (device == impl_->options.device) return;
   for (auto& [name, tensor] : impl_->compiled.state) {
     tensor.mutable_grad().reset();
-    tensor.set_data(tensor.to(device));
+    tensor.set_data(tensor.to(state_device(role(name), tensor.scalar_type(), device)));
   }
   impl_->options.device = device;
   compile_plan(impl_->compiled, impl_->options);

@@ -53,8 +53,8 @@ class Plan {
   std::unique_ptr<Program> program_;
 };
 
-// The value as a kernel expects it: integers that say shapes stay on the CPU (rank at most 1 and few
-// elements), all else goes to the device.
+// The value as a kernel expects it: integers that say shapes stay on the CPU (int64, rank at most 1 and
+// few elements), all else goes to the device.
 Slot place_constant(const Tensor& tensor, at::Device device);
 
 // A copy in channels-last format, also where single channels make the format ambiguous.

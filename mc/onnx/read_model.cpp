@@ -76,11 +76,13 @@ Model read_onnx(const std::filesystem::path& path) {
 std::vector<std::filesystem::path> external_files(const std::filesystem::path& path) {
   const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  return with_context([&] { return path.string(); }, [&] {
-    TensorSource source{file, ExternalFiles(folder)};
-    read_model({reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()}, source);
-    return source.external.paths();
-  });
+  return with_context(
+      [&] { return path.string(); },
+      [&] {
+        TensorSource source{file, ExternalFiles(folder)};
+        read_model({reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()}, source);
+        return source.external.paths();
+      });
 }
 
 Tensor parse_tensor_proto(std::span<const std::byte> bytes) {

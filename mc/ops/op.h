@@ -31,9 +31,9 @@ const char* role_name(Role role);
 
 // What a kernel may ask of the run it is part of.
 struct RunContext {
-  bool training = false;        // train(): dropout drops, batch norm uses and updates statistics
+  bool training = false;            // train(): dropout drops, batch norm uses and updates statistics
   bool onnx_training_mode = false;  // conformance only: follow the file's training_mode attribute
-  uint64_t seed = 0;            // random operators draw from (seed, step, node index)
+  uint64_t seed = 0;                // random operators draw from (seed, step, node index)
   uint64_t step = 0;
   // Runs a subgraph (If, Loop, Scan) with the given inputs and gives its outputs.
   std::function<std::vector<Slot>(const Graph& subgraph, std::vector<Slot> inputs)> run_subgraph;
@@ -42,7 +42,8 @@ struct RunContext {
 // One call of one kernel: numbered slots in, numbered slots out. Nothing is copied.
 class KernelArgs {
  public:
-  KernelArgs(RunContext& context, Slot* slots, std::span<const int> inputs, std::span<const int> outputs, int node)
+  KernelArgs(RunContext& context, Slot* slots, std::span<const int> inputs, std::span<const int> outputs,
+             int node)
       : run(context), slots_(slots), inputs_(inputs), outputs_(outputs), node_(node) {}
 
   RunContext& run;
@@ -81,8 +82,8 @@ class InferContext {
   virtual ~InferContext() = default;
   virtual const Node& node() const = 0;
   virtual int64_t opset() const = 0;
-  virtual const Type* input(size_t i) const = 0;               // null when omitted or unknown
-  virtual const Tensor* constant(size_t i) const = 0;          // value of a constant input, null if none
+  virtual const Type* input(size_t i) const = 0;       // null when omitted or unknown
+  virtual const Tensor* constant(size_t i) const = 0;  // value of a constant input, null if none
   // The elements of a small integer input (a shape) as dims, symbols included; nullopt when unknown.
   virtual std::optional<Shape> shape_value(size_t i) const = 0;
   virtual void output(size_t i, Type type) = 0;
@@ -92,20 +93,20 @@ class InferContext {
 
 // How quantization sees an operator.
 enum class QuantPart {
-  kNone,      // stays float
-  kCompute,   // multiplies by weights or another activation: Conv, Gemm, MatMul, ConvTranspose
-  kAdd,       // combines activations: Add (residual), Mul, Concat with own output range
-  kSameRange, // moves values, input and output share one scale: MaxPool, Reshape, Transpose, Flatten
-  kActivation,// a pointwise function that engines fuse into the operator before it: Relu, Clip
-  kPool,      // averages: GlobalAveragePool, AveragePool, ReduceMean
+  kNone,        // stays float
+  kCompute,     // multiplies by weights or another activation: Conv, Gemm, MatMul, ConvTranspose
+  kAdd,         // combines activations: Add (residual), Mul, Concat with own output range
+  kSameRange,   // moves values, input and output share one scale: MaxPool, Reshape, Transpose, Flatten
+  kActivation,  // a pointwise function that engines fuse into the operator before it: Relu, Clip
+  kPool,        // averages: GlobalAveragePool, AveragePool, ReduceMean
 };
 
 struct Op {
   std::string name;
-  std::string domain = {};             // "" is ai.onnx
-  int64_t since = 1;                   // opset from which this entry holds; the newest that fits is used
-  std::vector<Role> roles = {};        // by input; the last holds for all further inputs; empty: constants
-  bool passes_roles = false;           // a view of input 0: its input has the role that its output has
+  std::string domain = {};       // "" is ai.onnx
+  int64_t since = 1;             // opset from which this entry holds; the newest that fits is used
+  std::vector<Role> roles = {};  // by input; the last holds for all further inputs; empty: constants
+  bool passes_roles = false;     // a view of input 0: its input has the role that its output has
   bool differentiable = true;
   QuantPart quant = QuantPart::kNone;
   std::function<Kernel(const BindContext&)> bind = {};

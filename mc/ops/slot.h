@@ -15,10 +15,10 @@ namespace mc {
 struct Slot {
   // Everything that is not simply a tensor of a type that ATen has.
   struct Extra {
-    DType dtype = DType::kUndefined;       // element type where ATen's storage differs (int4 kept as int8 ...)
-    std::vector<Slot> sequence;            // a sequence's elements
+    DType dtype = DType::kUndefined;  // element type where ATen's storage differs (int4 kept as int8 ...)
+    std::vector<Slot> sequence;       // a sequence's elements
     bool is_sequence = false;
-    std::vector<std::string> strings;      // a string tensor's elements; its shape is `string_dims`
+    std::vector<std::string> strings;  // a string tensor's elements; its shape is `string_dims`
     std::vector<int64_t> string_dims;
     bool is_strings = false;
   };

@@ -5,6 +5,7 @@
 #include "mc/base/error.h"
 #include "mc/base/file.h"
 #include "mc/base/log.h"
+#include "mc/train/checkpoint.h"
 
 namespace mc {
 namespace {
@@ -73,7 +74,7 @@ bool RunFolder::begin_stage(const std::string& stage, const Json& key) {
   fs::remove(stage_record(stage));
   std::optional<Json> before = read_json(checkpoint_key(stage));
   if (before && *before == key) return true;
-  fs::remove_all(checkpoint(stage));
+  remove_checkpoint(checkpoint(stage));
   write_file_atomic(checkpoint_key(stage), key.dump(2) + "\n");
   return false;
 }

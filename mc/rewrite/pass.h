@@ -31,8 +31,8 @@ const std::vector<Pass>& all_passes();
 std::vector<PassReport> apply_passes(Model& model, const std::vector<std::string>& names);
 
 // What an exported inference model gets: inline_functions, inference_form, infer_shapes, fold_weights,
-// drop_identity, fuse_pad, fold_batch_norm, drop_unused. Batch norm is taken in its inference form whatever the file's
-// training_mode says.
+// drop_identity, fuse_pad, fold_batch_norm, drop_unused. Batch norm is taken in its inference form whatever
+// the file's training_mode says.
 std::vector<std::string> inference_passes();
 
 // Adds `source`'s provenance (its own name, or the names that it already stands for) to `node`.

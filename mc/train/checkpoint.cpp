@@ -51,14 +51,14 @@ void swap_in(const fs::path& temporary, const fs::path& folder) {
   std::error_code ignored;
   if (!fs::exists(folder, ignored)) {
     rename_folder(temporary, folder);
-    fs::remove_all(previous_of(folder), ignored);
+    remove_checkpoint(previous_of(folder));
   } else if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) == 0) {
-    fs::remove_all(temporary, ignored);
+    remove_checkpoint(temporary);
   } else {  // a file system without exchange
-    fs::remove_all(previous_of(folder), ignored);
+    remove_checkpoint(previous_of(folder));
     rename_folder(folder, previous_of(folder));
     rename_folder(temporary, folder);
-    fs::remove_all(previous_of(folder), ignored);
+    remove_checkpoint(previous_of(folder));
   }
   sync_folder(folder.parent_path());
 }
@@ -83,22 +83,29 @@ Json read_state(const fs::path& file) {
 
 }  // namespace
 
+// File by file: std::filesystem::remove_all crashes beside LibTorch builds that export parts of an older
+// standard library (seen with 2.11 for CUDA 13).
+void remove_checkpoint(const fs::path& folder) {
+  std::error_code ignored;
+  for (const char* file : {kTensorFile, kStateFile}) fs::remove(folder / file, ignored);
+  fs::remove(folder, ignored);
+}
+
 void write_checkpoint(const fs::path& given, const Checkpoint& checkpoint) {
   fs::path folder = without_slash(given), temporary = temporary_of(folder);
   auto where = [&] {
     return fmt::format("cannot write checkpoint {} (one that was there is unchanged)", folder.string());
   };
   with_context(where, [&] {
-    std::error_code ignored;
     try {
-      fs::remove_all(temporary, ignored);
+      remove_checkpoint(temporary);
       make_output_folder(temporary);
       write_safetensors(temporary / kTensorFile, checkpoint.tensors);
       write_file_atomic(temporary / kStateFile, checkpoint.state.dump(1));
       sync_folder(temporary);
       swap_in(temporary, folder);
     } catch (...) {
-      fs::remove_all(temporary, ignored);
+      remove_checkpoint(temporary);
       throw;
     }
   });

@@ -32,5 +32,7 @@ struct Checkpoint {
 void write_checkpoint(const std::filesystem::path& folder, const Checkpoint& checkpoint);
 Checkpoint read_checkpoint(const std::filesystem::path& folder);  // Error when absent or broken
 bool has_checkpoint(const std::filesystem::path& folder);
+// Removes the checkpoint's files and its folder; nothing happens where there is none.
+void remove_checkpoint(const std::filesystem::path& folder);
 
 }  // namespace mc

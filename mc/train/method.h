@@ -18,7 +18,7 @@ namespace mc {
 
 struct StageContext {
   GraphModule& module;
-  Loader& loader;             // training batches of this stage
+  Loader& loader;  // training batches of this stage
   int64_t epochs = 0;
   int64_t steps_per_epoch = 0;
   int64_t total_steps() const { return epochs * steps_per_epoch; }
@@ -28,12 +28,12 @@ struct StageContext {
 struct StepContext {
   GraphModule& module;
   const Batch& batch;
-  int64_t step = 0;           // in this stage, from 0
+  int64_t step = 0;  // in this stage, from 0
   int64_t total_steps = 0;
   int64_t epoch = 0;
   double lr = 0;
-  std::vector<at::Tensor> outputs;                 // set after forward
-  std::map<std::string, at::Tensor> taps;          // values that methods asked for
+  std::vector<at::Tensor> outputs;         // set after forward
+  std::map<std::string, at::Tensor> taps;  // values that methods asked for
 };
 
 class Method {

@@ -61,10 +61,11 @@ using OptimizerOptions = std::variant<SgdOptions, AdamOptions, AdamWOptions>;
 
 class Optimizer : public StateCarrier {
  public:
-  virtual void step(double lr) = 0;      // applies gradients; parameters without one are left alone
-  virtual void zero_grad() = 0;          // gradients to undefined
+  virtual void step(double lr) = 0;  // applies gradients; parameters without one are left alone
+  virtual void zero_grad() = 0;      // gradients to undefined
   virtual std::map<std::string, at::Tensor> save() const = 0;
-  virtual void load(const std::map<std::string, at::Tensor>& state) = 0;  // Error on names or shapes that do not fit
+  virtual void load(
+      const std::map<std::string, at::Tensor>& state) = 0;  // Error on names or shapes that do not fit
 };
 
 // Over all weights of the module (attached to it for its lifetime: edits are followed).

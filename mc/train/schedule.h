@@ -41,7 +41,8 @@ struct StepDecayOptions {
   int64_t warmup_steps = 0;
   template <class V>
   void describe(V& v) {
-    v.field("milestones", milestones, "parts of the stage after which the rate is multiplied by gamma", between(0, 1));
+    v.field("milestones", milestones, "parts of the stage after which the rate is multiplied by gamma",
+            between(0, 1));
     v.field("gamma", gamma, "factor at each milestone", above(0));
     v.field("warmup_steps", warmup_steps, "steps of linear warm-up", at_least(0));
   }

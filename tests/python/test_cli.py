@@ -18,7 +18,9 @@ pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason=f"{PROGRAM} is not 
 
 
 def program(*arguments, check=True, **options):
-    result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
+    result = subprocess.run(
+        [PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options
+    )
     if check:
         assert result.returncode == 0, result.stderr
     return result
@@ -96,8 +98,16 @@ def test_version():
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["rnu"], ["run"], ["run", "a.yaml", "--outptu", "x"], ["inspect", "a.onnx", "b.onnx"],
-                  ["evaluate", "a.onnx"], ["compare", "a.onnx", "b.onnx", "--data", "random:1", "--min-agreement", "2"]]
+    "arguments",
+    [
+        [],
+        ["rnu"],
+        ["run"],
+        ["run", "a.yaml", "--outptu", "x"],
+        ["inspect", "a.onnx", "b.onnx"],
+        ["evaluate", "a.onnx"],
+        ["compare", "a.onnx", "b.onnx", "--data", "random:1", "--min-agreement", "2"],
+    ],
 )
 def test_bad_usage_is_one_line_and_status_2(arguments):
     assert len(failure(*arguments).strip().splitlines()) == 1
@@ -111,8 +121,16 @@ def test_init_is_a_recipe(tmp_path, data):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(program("init", "vision").stdout)
     assert program("init").stdout == recipe.read_text()
-    small = ["--set", f"data.root={data}", "--set", "model={builtin: mlp}", "--set", "deploy.engines=[torch]",
-             "--set", "teacher.builtin=mlp"]
+    small = [
+        "--set",
+        f"data.root={data}",
+        "--set",
+        "model={builtin: mlp}",
+        "--set",
+        "deploy.engines=[torch]",
+        "--set",
+        "teacher.builtin=mlp",
+    ]
     checked = program("run", recipe, "--check", "--output", tmp_path / "out", *small)
     assert "fine" in checked.stdout
     assert "there are: vision" in failure("init", "audio")
@@ -143,7 +161,9 @@ def test_a_finished_run_is_not_overwritten(run):
 
 def test_a_requirement_that_does_not_hold_is_status_1(tmp_path, data):
     recipe = write_recipe(tmp_path, data, epochs=1)
-    result = program("run", recipe, "--output", tmp_path / "out", "--set", "deploy.require.min_snr_db=300", check=False)
+    result = program(
+        "run", recipe, "--output", tmp_path / "out", "--set", "deploy.require.min_snr_db=300", check=False
+    )
     assert result.returncode == 1, result.stderr
     assert json.loads((tmp_path / "out" / "results.json").read_text())["passed"] is False
 
@@ -165,8 +185,9 @@ def test_a_folder_that_cannot_be_written(tmp_path, data):
 def test_interrupt_leaves_a_checkpoint_and_a_resume_line(tmp_path, data):
     recipe = write_recipe(tmp_path, data, epochs=400)
     out = tmp_path / "out"
-    process = subprocess.Popen([PROGRAM, "run", recipe, "--output", out], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [PROGRAM, "run", recipe, "--output", out], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     metrics = out / "metrics.jsonl"
     while process.poll() is None and not (metrics.exists() and len(metrics.read_text().splitlines()) > 3):
         pass
@@ -193,7 +214,11 @@ def test_benchmark_lists_a_row_each(run):
     # Options that take lists must not swallow the files behind them.
     rows = document("benchmark", "--engine", "torch", *models, "--seconds", "0.02", "--batch", "1,4")["rows"]
     assert [(Path(row["model"]).stem, row["batch"]) for row in rows] == [
-        ("train", 1), ("train", 4), ("quantize", 1), ("quantize", 4)]
+        ("train", 1),
+        ("train", 4),
+        ("quantize", 1),
+        ("quantize", 4),
+    ]
     assert all(row["median_ms"] > 0 and row["random_data"] for row in rows)
 
 
@@ -233,8 +258,15 @@ def exported(tmp_path, keep_batch_norm):
     torch.manual_seed(0)
     path = tmp_path / f"net_{keep_batch_norm}.onnx"
     net = Net().train(keep_batch_norm)
-    torch.onnx.export(net, (torch.randn(2, 1, 8, 8),), path, dynamo=True, optimize=not keep_batch_norm,
-                      input_names=["input"], external_data=False)
+    torch.onnx.export(
+        net,
+        (torch.randn(2, 1, 8, 8),),
+        path,
+        dynamo=True,
+        optimize=not keep_batch_norm,
+        input_names=["input"],
+        external_data=False,
+    )
     return path
 
 

@@ -3,6 +3,7 @@
 known_failures.txt names the cases that do not pass, with the reason: a case that fails without being named
 there, or passes though it is, fails this test.
 """
+
 import json
 import os
 import pathlib
@@ -61,7 +62,6 @@ def write_cases(folder):
         from onnx.backend.test.case.node import collect_testcases
 
         for case in collect_testcases(None):
-          
             if not any(n.domain.startswith("ai.onnx.") for n in case.model.graph.node):
                 write_case(case, folder / case.name)
 
