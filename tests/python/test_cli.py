@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason=f"{PROGRAM} is not 
 
 def program(*arguments, check=True, **options):
     result = subprocess.run(
-        [PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options
+        [PROGRAM, *map(str, arguments)], check=False, capture_output=True, text=True, timeout=300, **options
     )
     if check:
         assert result.returncode == 0, result.stderr
