@@ -33,22 +33,40 @@ namespace mc {
 namespace {
 
 // The functions that we call, by the names and types of OpenVINO's header.
-#define MC_OPENVINO_FUNCTIONS(X)                                                                             \
-  X(ov_get_error_info)                                                                                       \
-  X(ov_get_last_err_msg)                                                                                     \
-  X(ov_free)                                                                                                 \
-  X(ov_get_openvino_version)                                                                                 \
-  X(ov_version_free)                                                                                         \
-  X(ov_core_create)                                                                                          \
-  X(ov_core_read_model) X(ov_core_compile_model) X(ov_model_free) X(ov_compiled_model_inputs_size)           \
-      X(ov_compiled_model_input_by_index) X(ov_compiled_model_outputs_size)                                  \
-          X(ov_compiled_model_output_by_index) X(ov_compiled_model_get_property)                             \
-              X(ov_compiled_model_create_infer_request) X(ov_compiled_model_free) X(ov_port_get_any_name)    \
-                  X(ov_port_get_partial_shape) X(ov_port_get_element_type) X(ov_output_const_port_free)      \
-                      X(ov_partial_shape_free) X(ov_tensor_create_from_host_ptr) X(ov_tensor_get_shape)      \
-                          X(ov_tensor_get_element_type) X(ov_tensor_data) X(ov_tensor_free) X(ov_shape_free) \
-                              X(ov_infer_request_free) X(ov_infer_request_set_input_tensor_by_index)         \
-                                  X(ov_infer_request_get_output_tensor_by_index) X(ov_infer_request_infer)
+// clang-format off: it never settles on such a list
+#define MC_OPENVINO_FUNCTIONS(X) \
+  X(ov_get_error_info) \
+  X(ov_get_last_err_msg) \
+  X(ov_free) \
+  X(ov_get_openvino_version) \
+  X(ov_version_free) \
+  X(ov_core_create) \
+  X(ov_core_read_model) \
+  X(ov_core_compile_model) \
+  X(ov_model_free) \
+  X(ov_compiled_model_inputs_size) \
+  X(ov_compiled_model_input_by_index) \
+  X(ov_compiled_model_outputs_size) \
+  X(ov_compiled_model_output_by_index) \
+  X(ov_compiled_model_get_property) \
+  X(ov_compiled_model_create_infer_request) \
+  X(ov_compiled_model_free) \
+  X(ov_port_get_any_name) \
+  X(ov_port_get_partial_shape) \
+  X(ov_port_get_element_type) \
+  X(ov_output_const_port_free) \
+  X(ov_partial_shape_free) \
+  X(ov_tensor_create_from_host_ptr) \
+  X(ov_tensor_get_shape) \
+  X(ov_tensor_get_element_type) \
+  X(ov_tensor_data) \
+  X(ov_tensor_free) \
+  X(ov_shape_free) \
+  X(ov_infer_request_free) \
+  X(ov_infer_request_set_input_tensor_by_index) \
+  X(ov_infer_request_get_output_tensor_by_index) \
+  X(ov_infer_request_infer)
+// clang-format on
 
 struct Functions {
 #define MC_DECLARE(name) decltype(&::name) name = nullptr;

@@ -76,7 +76,8 @@ Kernel bind_folded_batch_norm(const BindContext& context) {
 std::vector<Op> folded_batch_norm_ops() {
   Op weight = make_op("FoldedWeight", 1, bind_folded_weight, infer_same_as_input);
   weight.domain = "mc";
-  weight.roles = {Role::kWeight, Role::kWeight, Role::kStatistic};
+  weight.roles = {Role::kConstant, Role::kWeight, Role::kStatistic};
+  weight.passes_roles = true;  // the weight is still the convolution's, for pruning and reports
   Op norm = make_op("FoldedBatchNormalization", 1, bind_folded_batch_norm, infer_same_as_input);
   norm.domain = "mc";
   norm.roles = {Role::kConstant,  Role::kWeight,    Role::kWeight,

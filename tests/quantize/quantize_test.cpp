@@ -10,6 +10,7 @@
 #include "mc/base/error.h"
 #include "mc/graph/graph.h"
 #include "mc/module/graph_module.h"
+#include "mc/module/parameter_view.h"
 
 namespace mc {
 namespace {
@@ -216,6 +217,16 @@ TEST(PrepareQat, KeepFloatAndErrors) {
   }
   EXPECT_EQ(print(other, true), before);
   EXPECT_THROW(find_target("onnxruntim"), Error);
+}
+
+TEST(PrepareQat, WeightsKeepTheirKind) {
+  GraphModule module(residual_net());
+  prepare_qat(module, {});
+  std::map<std::string, ParameterKind> kinds;
+  for (const ParameterView& view : parameter_views(module)) kinds[view.name] = view.kind;
+  EXPECT_EQ(kinds.at("conv1.weight"), ParameterKind::kConv);
+  EXPECT_EQ(kinds.at("fc.weight"), ParameterKind::kLinear);
+  EXPECT_EQ(module.role("bn1.mean"), Role::kStatistic);
 }
 
 TEST(SetPhase, WeightsKeepObserving) {
