@@ -69,7 +69,8 @@ namespace {
 // clang-format on
 
 struct Functions {
-#define MC_DECLARE(name) decltype(&::name) name = nullptr;
+#define MC_DECLARE(name) \
+  decltype(&::name) name = nullptr;  // NOLINT(bugprone-macro-parentheses): it is declared
   MC_OPENVINO_FUNCTIONS(MC_DECLARE)
 #undef MC_DECLARE
 };
@@ -232,6 +233,7 @@ class OpenVinoModel : public Session {
     }
     runtime_.check(runtime_.ov_infer_request_infer(request_.get()));
     std::vector<at::Tensor> outputs;
+    outputs.reserve(outputs_.size());
     for (size_t i = 0; i < outputs_.size(); ++i) outputs.push_back(copy_out(i));
     return outputs;
   }
