@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <unistd.h>
+
 #include "mc/base/random.h"
 
 namespace mc {
@@ -15,7 +17,7 @@ namespace mc {
 class TemporaryFolder {
  public:
   explicit TemporaryFolder(const std::string& name)
-      : path_(std::filesystem::temp_directory_path() / ("mc_recipe_" + name)) {
+      : path_(std::filesystem::temp_directory_path() / ("mc_recipe_" + name + std::to_string(::getpid()))) {
     std::filesystem::remove_all(path_);
     std::filesystem::create_directories(path_);
   }
