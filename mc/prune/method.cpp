@@ -28,8 +28,9 @@ class PruneMethod : public Method {
   }
 
   void after_step(StepContext& context) override {
+    // The loop applies the module's masks in every step, and a new mask applies itself.
     scheduler_->set_step(context.step);
-    scheduler_->step();
+    scheduler_->update();
   }
 
   Json figures() const override {

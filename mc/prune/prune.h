@@ -57,7 +57,9 @@ class IterativePruningScheduler {
  public:
   IterativePruningScheduler(torch::nn::Module& module, IterativePruningConfig config);
   ~IterativePruningScheduler();
-  void step();              // advances, recomputes masks when due, applies masks
+  void step();  // advances, recomputes masks when due, applies masks
+  // Recomputes masks when due, no more: for a loop that applies the masks itself.
+  void update();
   void remove_pruning();    // masks are dropped, zeros stay in the weights
   double sparsity() const;  // of the pruned parameters together
   std::map<std::string, double> sparsity_by_parameter() const;

@@ -121,9 +121,13 @@ IterativePruningScheduler::IterativePruningScheduler(torch::nn::Module& module, 
     : impl_(std::make_unique<Impl>(module, std::move(config))) {}
 IterativePruningScheduler::~IterativePruningScheduler() = default;
 
-void IterativePruningScheduler::step() {
+void IterativePruningScheduler::update() {
   MC_CHECK(!impl_->removed, "pruning: step() after remove_pruning()");
   if (impl_->due()) impl_->update_masks();
+}
+
+void IterativePruningScheduler::step() {
+  update();
   impl_->apply();
   ++impl_->step;
 }
