@@ -10,7 +10,7 @@
 namespace mc {
 namespace {
 
-constexpr size_t kChunk = size_t{1} << 30;  // zlib counts in 32 bits
+constexpr size_t kZlibChunk = size_t{1} << 30;  // zlib counts in 32 bits
 // A deflate block of repeats gives at most 258 bytes for 2 bits (RFC 1951, section 3.2.5).
 constexpr uint64_t kLargestRatio = 258 * 8 / 2;
 constexpr int kRawWindow = -15, kGzipWindow = 15 + 16;
@@ -39,8 +39,8 @@ struct ByteStream::Inflater {
   size_t read(std::span<std::byte> out) {
     size_t made = 0;
     while (made < out.size() && !ended) {
-      const auto taken = static_cast<uInt>(std::min(left.size(), kChunk));
-      const auto room = static_cast<uInt>(std::min(out.size() - made, kChunk));
+      const auto taken = static_cast<uInt>(std::min(left.size(), kZlibChunk));
+      const auto room = static_cast<uInt>(std::min(out.size() - made, kZlibChunk));
       zlib.next_in = zlib_bytes(left.data());
       zlib.avail_in = taken;
       zlib.next_out = zlib_bytes(out.data() + made);

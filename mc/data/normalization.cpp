@@ -10,7 +10,7 @@
 namespace mc {
 namespace {
 
-constexpr int64_t kChunk = 256;  // samples read at once
+constexpr int64_t kSamplesAtOnce = 256;  // samples read at once
 
 // Sums of one channel's pixels.
 struct Sums {
@@ -68,9 +68,9 @@ Normalization measure_normalization(const Dataset& dataset, int64_t samples) {
     begin(raw->images);
     for (int64_t i = 0; i < count; ++i) add_sample(raw->images, index(i), sums);
   } else {
-    for (int64_t first = 0; first < count; first += kChunk) {
+    for (int64_t first = 0; first < count; first += kSamplesAtOnce) {
       std::vector<int64_t> indices;
-      for (int64_t i = first; i < std::min(count, first + kChunk); ++i) indices.push_back(index(i));
+      for (int64_t i = first; i < std::min(count, first + kSamplesAtOnce); ++i) indices.push_back(index(i));
       at::Tensor images = dataset.get(indices).inputs.at(0).contiguous();
       if (images.scalar_type() != at::kByte) images = images.to(at::kFloat);
       begin(images);

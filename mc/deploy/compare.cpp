@@ -17,10 +17,6 @@ namespace {
 
 constexpr double kEqualDb = 200;
 
-std::string shape_text(const at::Tensor& tensor) {
-  return fmt::format("[{}]", fmt::join(tensor.sizes().begin(), tensor.sizes().end(), ","));
-}
-
 // How many samples have their largest value along the last axis at the same place in both; all places along
 // that axis count when there are several a sample (a token's classes, say).
 struct Agreement {

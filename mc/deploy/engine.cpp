@@ -16,10 +16,6 @@
 namespace mc {
 namespace {
 
-std::string shape_text(const at::Tensor& tensor) {
-  return fmt::format("[{}]", fmt::join(tensor.sizes().begin(), tensor.sizes().end(), ","));
-}
-
 bool fits(const at::Tensor& tensor, const Shape& shape) {
   if (tensor.dim() != static_cast<int64_t>(shape.size())) return false;
   for (size_t i = 0; i < shape.size(); ++i) {
@@ -60,6 +56,10 @@ at::Tensor piece(const at::Tensor& tensor, int64_t from, int64_t size) {
 }
 
 }  // namespace
+
+std::string shape_text(const at::Tensor& tensor) {
+  return fmt::format("[{}]", fmt::join(tensor.sizes().begin(), tensor.sizes().end(), ","));
+}
 
 std::vector<at::Tensor> Session::infer(const std::vector<at::Tensor>& given) {
   MC_CHECK(given.size() == inputs().size(), "the model takes {} inputs, got {}", inputs().size(),
@@ -105,6 +105,39 @@ std::vector<at::Tensor> infer_in_pieces(Session& session, const std::vector<at::
 
 std::unique_ptr<Session> MissingEngine::load(const std::filesystem::path& model, const EngineOptions&) {
   fail("{}: the engine '{}' is not available: {}", model.string(), name_, reason_);
+}
+
+std::string LibraryEngine::unavailable_reason() const {
+  try {
+    library_version();
+    return "";
+  } catch (const Error& error) {
+    return fmt::format("its library does not load ({}); run scripts/setup, or set {} to {}", error.what(),
+                       variable_, library_);
+  }
+}
+
+LibraryEngine::LibraryEngine(std::string name, std::vector<std::string> precisions, std::string variable,
+                             std::string library)
+    : name_(std::move(name)),
+      precisions_(std::move(precisions)),
+      variable_(std::move(variable)),
+      library_(std::move(library)) {}
+
+std::unique_ptr<Session> LibraryEngine::load(const std::filesystem::path& model,
+                                             const EngineOptions& options) {
+  check_model_file(model);
+  return with_context([&] { return model.string(); },
+                      [&] {
+                        const std::string reason = unavailable_reason();
+                        MC_CHECK(reason.empty(), "the engine '{}' is not available: {}", name_, reason);
+                        MC_CHECK(std::ranges::find(precisions_, options.precision) != precisions_.end(),
+                                 "the engine '{}' runs float parts in {}, not '{}'", name_,
+                                 join(precisions_, ", "), options.precision);
+                        MC_CHECK(options.device == "cpu", "the engine '{}' runs on the CPU, not on '{}'",
+                                 name_, options.device);
+                        return load_impl(model, options);
+                      });
 }
 
 void check_model_file(const std::filesystem::path& model) {

@@ -21,6 +21,9 @@ struct EngineOptions {
   std::filesystem::path optimized_model;  // where set, the engine writes its optimized graph there
 };
 
+// The sizes of `tensor` as messages give them: [32,3,224,224].
+std::string shape_text(const at::Tensor& tensor);
+
 struct PortInfo {
   std::string name;
   Type type;

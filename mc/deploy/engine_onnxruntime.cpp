@@ -37,10 +37,10 @@ void forward_log(void*, OrtLoggingLevel, const char*, const char*, const char* w
 }
 
 // The loaded library: its functions and its environment, both alive until the process ends.
-class Runtime {
+class OrtRuntime {
  public:
-  static Runtime& get() {
-    static Runtime* runtime = new Runtime;  // never torn down: sessions may outlive other statics
+  static OrtRuntime& get() {
+    static OrtRuntime* runtime = new OrtRuntime;  // never torn down: sessions may outlive other statics
     return *runtime;
   }
 
@@ -58,7 +58,7 @@ class Runtime {
   }
 
  private:
-  Runtime()
+  OrtRuntime()
       : library_(library_candidates("MC_ONNXRUNTIME_LIBRARY", MC_ONNXRUNTIME_LIBRARY,
                                     {"libonnxruntime.so.1", "libonnxruntime.so"})) {
     const OrtApiBase* base = library_.function<const OrtApiBase*()>("OrtGetApiBase")();
@@ -81,11 +81,11 @@ class Runtime {
 
 // An object of ONNX Runtime with the function that releases it.
 template <class T>
-using Owned = std::unique_ptr<T, std::function<void(T*)> >;
+using OrtOwned = std::unique_ptr<T, std::function<void(T*)> >;
 
 template <class T, class Release>
-Owned<T> own(T* object, Release release) {
-  return Owned<T>(object, [release](T* held) { release(held); });
+OrtOwned<T> own(T* object, Release release) {
+  return OrtOwned<T>(object, [release](T* held) { release(held); });
 }
 
 // ONNX Runtime numbers element types as ONNX does, up to float8.
@@ -96,7 +96,7 @@ ONNXTensorElementDataType ort_type(at::ScalarType type) {
   return static_cast<ONNXTensorElementDataType>(static_cast<int32_t>(to_dtype(type)));
 }
 
-Type tensor_type(const Runtime& runtime, const OrtTypeInfo* info, const std::string& name) {
+Type tensor_type(const OrtRuntime& runtime, const OrtTypeInfo* info, const std::string& name) {
   const OrtApi& api = runtime.api();
   const OrtTensorTypeAndShapeInfo* tensor = nullptr;
   runtime.check(api.CastTypeInfoToTensorInfo(info, &tensor));
@@ -117,7 +117,7 @@ Type tensor_type(const Runtime& runtime, const OrtTypeInfo* info, const std::str
 
 class OrtModel : public Session {
  public:
-  OrtModel(const std::filesystem::path& file, const EngineOptions& options) : runtime_(Runtime::get()) {
+  OrtModel(const std::filesystem::path& file, const EngineOptions& options) : runtime_(OrtRuntime::get()) {
     const OrtApi& api = runtime_.api();
     OrtSessionOptions* raw = nullptr;
     runtime_.check(api.CreateSessionOptions(&raw));
@@ -148,7 +148,7 @@ class OrtModel : public Session {
  protected:
   std::vector<at::Tensor> infer_impl(const std::vector<at::Tensor>& inputs) override {
     const OrtApi& api = runtime_.api();
-    std::vector<Owned<OrtValue> > held;
+    std::vector<OrtOwned<OrtValue> > held;
     std::vector<const OrtValue*> values;
     for (const at::Tensor& input : inputs) {
       OrtValue* value = nullptr;
@@ -201,46 +201,26 @@ class OrtModel : public Session {
     return at::from_blob(data, dims, at::TensorOptions(to_scalar_type(dtype_of(element)))).clone();
   }
 
-  Runtime& runtime_;
-  Owned<OrtSession> session_;
+  OrtRuntime& runtime_;
+  OrtOwned<OrtSession> session_;
   std::vector<PortInfo> inputs_;
   std::vector<PortInfo> outputs_;
   std::vector<const char*> input_names_;
   std::vector<const char*> output_names_;
 };
 
-class OnnxRuntimeEngine : public Engine {
+class OnnxRuntimeEngine : public LibraryEngine {
  public:
-  std::string name() const override { return "onnxruntime"; }
-  bool available() const override { return unavailable_reason().empty(); }
+  OnnxRuntimeEngine()
+      : LibraryEngine("onnxruntime", {"f32"}, "MC_ONNXRUNTIME_LIBRARY",
+                      "libonnxruntime.so of the Python package onnxruntime") {}
 
-  std::string unavailable_reason() const override {
-    try {
-      Runtime::get();
-      return "";
-    } catch (const Error& error) {
-      return fmt::format(
-          "its library does not load ({}); run scripts/setup, or set MC_ONNXRUNTIME_LIBRARY to "
-          "libonnxruntime.so of the Python package onnxruntime",
-          error.what());
-    }
-  }
+ protected:
+  std::string library_version() const override { return OrtRuntime::get().version(); }
 
-  std::string version() const override { return available() ? Runtime::get().version() : ""; }
-
-  std::unique_ptr<Session> load(const std::filesystem::path& file, const EngineOptions& options) override {
-    check_model_file(file);
-    return with_context([&] { return file.string(); },
-                        [&]() -> std::unique_ptr<Session> {
-                          std::string reason = unavailable_reason();
-                          MC_CHECK(reason.empty(), "the engine 'onnxruntime' is not available: {}", reason);
-                          MC_CHECK(options.precision == "f32",
-                                   "the engine 'onnxruntime' runs float parts in f32, not '{}'",
-                                   options.precision);
-                          MC_CHECK(options.device == "cpu",
-                                   "the engine 'onnxruntime' runs on the CPU, not on '{}'", options.device);
-                          return std::make_unique<OrtModel>(file, options);
-                        });
+  std::unique_ptr<Session> load_impl(const std::filesystem::path& file,
+                                     const EngineOptions& options) override {
+    return std::make_unique<OrtModel>(file, options);
   }
 };
 

@@ -76,10 +76,10 @@ struct Functions {
 };
 
 // The loaded library and its core, both alive until the process ends.
-class Runtime : public Functions {
+class OvRuntime : public Functions {
  public:
-  static Runtime& get() {
-    static Runtime* runtime = new Runtime;  // never torn down: sessions may outlive other statics
+  static OvRuntime& get() {
+    static OvRuntime* runtime = new OvRuntime;  // never torn down: sessions may outlive other statics
     return *runtime;
   }
 
@@ -95,7 +95,8 @@ class Runtime : public Functions {
   }
 
  private:
-  Runtime() : library_(library_candidates("MC_OPENVINO_LIBRARY", MC_OPENVINO_LIBRARY, {"libopenvino_c.so"})) {
+  OvRuntime()
+      : library_(library_candidates("MC_OPENVINO_LIBRARY", MC_OPENVINO_LIBRARY, {"libopenvino_c.so"})) {
 #define MC_LOAD(name) name = library_.function<std::remove_pointer_t<decltype(name)>>(#name);
     MC_OPENVINO_FUNCTIONS(MC_LOAD)
 #undef MC_LOAD
@@ -113,7 +114,7 @@ class Runtime : public Functions {
 
 // An object of OpenVINO with the function that releases it.
 template <class T>
-using Owned = std::unique_ptr<T, void (*)(T*)>;
+using OvOwned = std::unique_ptr<T, void (*)(T*)>;
 
 constexpr std::array<std::pair<ov_element_type_e, DType>, 13> kTypes = {{{BOOLEAN, DType::kBool},
                                                                          {BF16, DType::kBFloat16},
@@ -153,7 +154,7 @@ Shape shape_of(const ov_partial_shape_t& partial) {
   return shape;
 }
 
-PortInfo port_info(const Runtime& runtime, const ov_output_const_port_t* port, size_t index) {
+PortInfo port_info(const OvRuntime& runtime, const ov_output_const_port_t* port, size_t index) {
   PortInfo info;
   char* name = nullptr;
   // A port without a name is legal there; ours is called by its place.
@@ -177,12 +178,12 @@ PortInfo port_info(const Runtime& runtime, const ov_output_const_port_t* port, s
 class OpenVinoModel : public Session {
  public:
   OpenVinoModel(const std::filesystem::path& file, const EngineOptions& options)
-      : runtime_(Runtime::get()),
+      : runtime_(OvRuntime::get()),
         compiled_(nullptr, runtime_.ov_compiled_model_free),
         request_(nullptr, runtime_.ov_infer_request_free) {
     ov_model_t* read = nullptr;
     runtime_.check(runtime_.ov_core_read_model(runtime_.core(), file.c_str(), nullptr, &read));
-    Owned<ov_model_t> model(read, runtime_.ov_model_free);
+    OvOwned<ov_model_t> model(read, runtime_.ov_model_free);
     const std::string threads = std::to_string(engine_threads(options));
     const std::string& precision = options.precision;
     // Without the hint, float models run in bf16 where the processor has it. Threads that are bound to
@@ -228,7 +229,7 @@ class OpenVinoModel : public Session {
       ov_shape_t shape{static_cast<int64_t>(dims.size()), dims.data()};
       runtime_.check(runtime_.ov_tensor_create_from_host_ptr(openvino_type(inputs[i].scalar_type()), shape,
                                                              inputs[i].data_ptr(), &tensor));
-      Owned<ov_tensor_t> guard(tensor, runtime_.ov_tensor_free);
+      OvOwned<ov_tensor_t> guard(tensor, runtime_.ov_tensor_free);
       runtime_.check(runtime_.ov_infer_request_set_input_tensor_by_index(request_.get(), i, tensor));
     }
     runtime_.check(runtime_.ov_infer_request_infer(request_.get()));
@@ -246,7 +247,7 @@ class OpenVinoModel : public Session {
     for (size_t i = 0; i < count; ++i) {
       ov_output_const_port_t* port = nullptr;
       runtime_.check(port_at(compiled_.get(), i, &port));
-      Owned<ov_output_const_port_t> guard(port, runtime_.ov_output_const_port_free);
+      OvOwned<ov_output_const_port_t> guard(port, runtime_.ov_output_const_port_free);
       ports.push_back(port_info(runtime_, port, i));
     }
   }
@@ -254,7 +255,7 @@ class OpenVinoModel : public Session {
   at::Tensor copy_out(size_t index) {
     ov_tensor_t* tensor = nullptr;
     runtime_.check(runtime_.ov_infer_request_get_output_tensor_by_index(request_.get(), index, &tensor));
-    Owned<ov_tensor_t> guard(tensor, runtime_.ov_tensor_free);
+    OvOwned<ov_tensor_t> guard(tensor, runtime_.ov_tensor_free);
     ov_element_type_e element = DYNAMIC;
     runtime_.check(runtime_.ov_tensor_get_element_type(tensor, &element));
     ov_shape_t shape{};
@@ -269,50 +270,29 @@ class OpenVinoModel : public Session {
     return result;
   }
 
-  Runtime& runtime_;
-  Owned<ov_compiled_model_t> compiled_;
-  Owned<ov_infer_request_t> request_;
+  OvRuntime& runtime_;
+  OvOwned<ov_compiled_model_t> compiled_;
+  OvOwned<ov_infer_request_t> request_;
   std::vector<PortInfo> inputs_;
   std::vector<PortInfo> outputs_;
   std::string precision_;
 };
 
-class OpenVinoEngine : public Engine {
+class OpenVinoEngine : public LibraryEngine {
  public:
-  std::string name() const override { return "openvino"; }
-  bool available() const override { return unavailable_reason().empty(); }
+  OpenVinoEngine()
+      : LibraryEngine("openvino", {"f32", "bf16", "f16"}, "MC_OPENVINO_LIBRARY",
+                      "libopenvino_c.so of the Python package openvino") {}
 
-  std::string unavailable_reason() const override {
-    try {
-      Runtime::get();
-      return "";
-    } catch (const Error& error) {
-      return fmt::format(
-          "its library does not load ({}); run scripts/setup, or set MC_OPENVINO_LIBRARY to "
-          "libopenvino_c.so of the Python package openvino",
-          error.what());
-    }
-  }
+ protected:
+  std::string library_version() const override { return OvRuntime::get().version(); }
 
-  std::string version() const override { return available() ? Runtime::get().version() : ""; }
-
-  std::unique_ptr<Session> load(const std::filesystem::path& file, const EngineOptions& options) override {
-    check_model_file(file);
-    return with_context(
-        [&] { return file.string(); },
-        [&]() -> std::unique_ptr<Session> {
-          std::string reason = unavailable_reason();
-          MC_CHECK(reason.empty(), "the engine 'openvino' is not available: {}", reason);
-          MC_CHECK(options.device == "cpu", "the engine 'openvino' runs on the CPU, not on '{}'",
-                   options.device);
-          const std::string& precision = options.precision;
-          MC_CHECK(precision == "f32" || precision == "bf16" || precision == "f16",
-                   "the engine 'openvino' runs float parts in f32, bf16 or f16, not '{}'", precision);
-          MC_CHECK(options.optimized_model.empty(), "the engine 'openvino' writes no optimized ONNX model");
-          external_files(
-              file);  // reads the file: given a broken one, OpenVINO tries every format it knows and prints
-          return std::make_unique<OpenVinoModel>(file, options);
-        });
+  std::unique_ptr<Session> load_impl(const std::filesystem::path& file,
+                                     const EngineOptions& options) override {
+    MC_CHECK(options.optimized_model.empty(), "the engine 'openvino' writes no optimized ONNX model");
+    // Reads the file: given a broken one, OpenVINO tries every format it knows and prints.
+    external_files(file);
+    return std::make_unique<OpenVinoModel>(file, options);
   }
 };
 

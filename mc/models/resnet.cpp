@@ -20,7 +20,7 @@ struct ResNet {
   bool cifar;  // a 3x3 stem without pooling, whatever the image's size
 };
 
-constexpr int64_t kExpansion = 4;  // of a bottleneck's output
+constexpr int64_t kBottleneckExpansion = 4;  // of a bottleneck's output
 
 Feature conv_bn(GraphBuilder& net, const std::string& conv, const std::string& norm, const Feature& x,
                 int64_t channels, int64_t kernel, int64_t stride) {
@@ -31,7 +31,7 @@ Feature conv_bn(GraphBuilder& net, const std::string& conv, const std::string& n
 Feature block(GraphBuilder& net, const std::string& name, const Feature& x, int64_t channels, int64_t stride,
               bool bottleneck) {
   Feature y;
-  const int64_t outputs = bottleneck ? channels * kExpansion : channels;
+  const int64_t outputs = bottleneck ? channels * kBottleneckExpansion : channels;
   if (bottleneck) {
     y = net.relu(name + ".relu1", conv_bn(net, name + ".conv1", name + ".bn1", x, channels, 1, 1));
     y = net.relu(name + ".relu2", conv_bn(net, name + ".conv2", name + ".bn2", y, channels, 3, stride));

@@ -13,7 +13,7 @@
 namespace mc {
 namespace {
 
-constexpr int64_t kHeads = 3, kExpansion = 4;
+constexpr int64_t kHeads = 3, kMlpRatio = 4;
 constexpr double kFeatures = 192;
 constexpr float kEpsilon = 1e-6f;
 
@@ -80,7 +80,7 @@ Feature block(GraphBuilder& net, const std::string& name, const Feature& x) {
   Feature attended = attention(net, name + ".attn", net.layer_norm(name + ".norm1", x, kEpsilon));
   Feature y = net.add(name + ".add1", x, attended);
   Feature z = net.layer_norm(name + ".norm2", y, kEpsilon);
-  z = net.gelu(name + ".mlp.act", net.linear(name + ".mlp.fc1", z, kExpansion * features, linear_init()));
+  z = net.gelu(name + ".mlp.act", net.linear(name + ".mlp.fc1", z, kMlpRatio * features, linear_init()));
   return net.add(name + ".add2", y, net.linear(name + ".mlp.fc2", z, features, linear_init()));
 }
 

@@ -11,8 +11,7 @@
 namespace mc {
 namespace {
 
-using at::Tensor;
-using Function = std::function<Tensor(const Tensor&)>;
+using Function = std::function<at::Tensor(const at::Tensor&)>;
 
 // An operator that `make` turns, attributes read, into a function of one tensor.
 Op pointwise(const char* name, int64_t since, Function (*make)(const Node&),
@@ -26,61 +25,61 @@ Op pointwise(const char* name, int64_t since, Function (*make)(const Node&),
 
 Function leaky_relu(const Node& node) {
   const double alpha = node.get_float("alpha", 0.01f);
-  return [alpha](const Tensor& x) { return at::leaky_relu(x, alpha); };
+  return [alpha](const at::Tensor& x) { return at::leaky_relu(x, alpha); };
 }
 
 Function elu(const Node& node) {
   const double alpha = node.get_float("alpha", 1);
-  return [alpha](const Tensor& x) { return at::elu(x, alpha); };
+  return [alpha](const at::Tensor& x) { return at::elu(x, alpha); };
 }
 
 // Klambauer et al., "Self-normalizing neural networks" (2017), equation 2.
 Function selu(const Node& node) {
   const double alpha = node.get_float("alpha", 1.67326319217681884765625f);
   const double gamma = node.get_float("gamma", 1.05070102214813232421875f);
-  return [=](const Tensor& x) { return at::elu(x, alpha, gamma); };
+  return [=](const at::Tensor& x) { return at::elu(x, alpha, gamma); };
 }
 
 Function celu(const Node& node) {
   const double alpha = node.get_float("alpha", 1);
   MC_CHECK(alpha != 0, "alpha must not be 0");
-  return [alpha](const Tensor& x) { return at::celu(x, alpha); };
+  return [alpha](const at::Tensor& x) { return at::celu(x, alpha); };
 }
 
 Function hard_sigmoid(const Node& node) {
   const double alpha = node.get_float("alpha", 0.2f), beta = node.get_float("beta", 0.5f);
-  return [=](const Tensor& x) { return at::clamp(x * alpha + beta, 0, 1); };
+  return [=](const at::Tensor& x) { return at::clamp(x * alpha + beta, 0, 1); };
 }
 
 Function thresholded_relu(const Node& node) {
   const double alpha = node.get_float("alpha", 1);
-  return [alpha](const Tensor& x) { return at::threshold(x, alpha, 0); };
+  return [alpha](const at::Tensor& x) { return at::threshold(x, alpha, 0); };
 }
 
 Function gelu(const Node& node) {
   const std::string approximate = node.get_string("approximate", "none");
   MC_CHECK(approximate == "none" || approximate == "tanh", "approximate is '{}'; it must be none or tanh",
            approximate);
-  return [approximate](const Tensor& x) { return at::gelu(x, approximate); };
+  return [approximate](const at::Tensor& x) { return at::gelu(x, approximate); };
 }
 
 Function swish(const Node& node) {
   const double alpha = node.get_float("alpha", 1);
-  if (alpha == 1) return [](const Tensor& x) { return at::silu(x); };
-  return [alpha](const Tensor& x) { return x * at::sigmoid(x * alpha); };
+  if (alpha == 1) return [](const at::Tensor& x) { return at::silu(x); };
+  return [alpha](const at::Tensor& x) { return x * at::sigmoid(x * alpha); };
 }
 
 Function shrink(const Node& node) {
   const double lambda = node.get_float("lambd", 0.5f), bias = node.get_float("bias", 0);
-  return [=](const Tensor& x) {
-    const Tensor y = at::where(x > lambda, x - bias, at::where(x < -lambda, x + bias, at::zeros_like(x)));
+  return [=](const at::Tensor& x) {
+    const at::Tensor y = at::where(x > lambda, x - bias, at::where(x < -lambda, x + bias, at::zeros_like(x)));
     return y.to(x.scalar_type());
   };
 }
 
 // The slope broadcasts to the input; zero belongs to the positive side.
 Kernel bind_prelu(const BindContext&) {
-  return binary([](const Tensor& x, const Tensor& slope) {
+  return binary([](const at::Tensor& x, const at::Tensor& slope) {
     return at::where(x < 0, x * slope.to(x.scalar_type()), x);
   });
 }
@@ -90,9 +89,9 @@ Kernel bind_prelu(const BindContext&) {
 struct Bound {
   size_t input = 0;
   std::optional<at::Scalar> number;
-  Tensor tensor(const KernelArgs& args, const Tensor& x) const {
+  at::Tensor tensor(const KernelArgs& args, const at::Tensor& x) const {
     if (number) return at::scalar_tensor(*number, x.options().requires_grad(false));
-    return args.has(input) ? on_device_of(args.in(input), x) : Tensor();
+    return args.has(input) ? on_device_of(args.in(input), x) : at::Tensor();
   }
 };
 
@@ -114,30 +113,30 @@ Bound clip_bound(const BindContext& context, size_t input) {
 
 Kernel bind_clip(const BindContext& context) {
   return [low = clip_bound(context, 1), high = clip_bound(context, 2)](const KernelArgs& args) {
-    const Tensor& x = args.in(0);
+    const at::Tensor& x = args.in(0);
     const bool numbers = (low.number || !args.has(1)) && (high.number || !args.has(2));
     if (numbers && !low.number && !high.number) return args.out(0, x);
     if (numbers) return args.out(0, at::clamp(x, low.number, high.number));
-    const Tensor least = low.tensor(args, x), most = high.tensor(args, x);
-    args.out(0, at::clamp(x, least.defined() ? std::optional<Tensor>(least) : std::nullopt,
-                          most.defined() ? std::optional<Tensor>(most) : std::nullopt));
+    const at::Tensor least = low.tensor(args, x), most = high.tensor(args, x);
+    args.out(0, at::clamp(x, least.defined() ? std::optional<at::Tensor>(least) : std::nullopt,
+                          most.defined() ? std::optional<at::Tensor>(most) : std::nullopt));
   };
 }
 
-template <Tensor (*function)(const Tensor&)>
+template <at::Tensor (*function)(const at::Tensor&)>
 Function plain(const Node&) {
-  return [](const Tensor& x) { return function(x); };
+  return [](const at::Tensor& x) { return function(x); };
 }
 
-Tensor softsign(const Tensor& x) {
+at::Tensor softsign(const at::Tensor& x) {
   return x / (x.abs() + 1);
 }
 
-Tensor softplus(const Tensor& x) {
+at::Tensor softplus(const at::Tensor& x) {
   return at::softplus(x);
 }
 
-Tensor hard_swish(const Tensor& x) {
+at::Tensor hard_swish(const at::Tensor& x) {
   return at::hardswish(x);
 }
 

@@ -11,8 +11,6 @@
 namespace mc {
 namespace {
 
-using at::Tensor;
-
 struct Attention {
   int64_t query_heads = 0;  // of inputs [batch, sequence, hidden]
   int64_t key_heads = 0;
@@ -41,7 +39,7 @@ Attention parse_attention(const Node& node) {
 }
 
 // [batch, sequence, heads x size] to [batch, heads, sequence, size].
-Tensor split_heads(const Tensor& x, int64_t heads, const char* attribute) {
+at::Tensor split_heads(const at::Tensor& x, int64_t heads, const char* attribute) {
   if (x.dim() == 4) return x;
   MC_CHECK(x.dim() == 3, "queries, keys and values have 3 or 4 dims, not {}", x.dim());
   MC_CHECK(heads >= 1 && x.size(2) % heads == 0, "{} is {}; it must divide the hidden size {}", attribute,
@@ -49,7 +47,7 @@ Tensor split_heads(const Tensor& x, int64_t heads, const char* attribute) {
   return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
 }
 
-Tensor repeat_heads(const Tensor& x, int64_t heads) {
+at::Tensor repeat_heads(const at::Tensor& x, int64_t heads) {
   if (x.size(1) == heads) return x;
   MC_CHECK(x.size(1) >= 1 && heads % x.size(1) == 0, "{} query heads cannot share {} key heads", heads,
            x.size(1));
@@ -58,14 +56,14 @@ Tensor repeat_heads(const Tensor& x, int64_t heads) {
 
 // Which keys a query may see by its position: causality, a sliding window, the number of valid keys of
 // each sample. Undefined when it may see all.
-Tensor visible_keys(const Attention& attention, int64_t queries, int64_t keys, int64_t past,
-                    const Tensor& valid, const at::Device& device) {
+at::Tensor visible_keys(const Attention& attention, int64_t queries, int64_t keys, int64_t past,
+                        const at::Tensor& valid, const at::Device& device) {
   const auto options = at::TensorOptions().dtype(at::kLong).device(device);
-  const Tensor key = at::arange(keys, options);
-  Tensor position = at::arange(queries, options).unsqueeze(1) + past;
+  const at::Tensor key = at::arange(keys, options);
+  at::Tensor position = at::arange(queries, options).unsqueeze(1) + past;
   if (valid.defined()) position = position + (valid.view({-1, 1, 1, 1}) - queries);
-  Tensor visible;
-  auto restrict = [&visible](const Tensor& more) { visible = visible.defined() ? visible & more : more; };
+  at::Tensor visible;
+  auto restrict = [&visible](const at::Tensor& more) { visible = visible.defined() ? visible & more : more; };
   if (attention.causal) restrict(key <= position);
   if (attention.left >= 0) restrict(position - key <= attention.left);
   if (attention.right >= 0) restrict(key - position <= attention.right);
@@ -74,7 +72,7 @@ Tensor visible_keys(const Attention& attention, int64_t queries, int64_t keys, i
 }
 
 // The file's mask (boolean, or numbers to add) with its missing keys masked, restricted to visible ones.
-Tensor combine_mask(Tensor mask, const Tensor& visible, int64_t keys, at::ScalarType type) {
+at::Tensor combine_mask(at::Tensor mask, const at::Tensor& visible, int64_t keys, at::ScalarType type) {
   const double hidden = -std::numeric_limits<double>::infinity();
   if (!mask.defined()) return visible;
   const bool boolean = mask.scalar_type() == at::kBool;
@@ -88,16 +86,17 @@ Tensor combine_mask(Tensor mask, const Tensor& visible, int64_t keys, at::Scalar
 }
 
 // Softmax that gives zeros where a query sees no key.
-Tensor masked_softmax(const Tensor& scores, std::optional<at::ScalarType> type) {
-  const Tensor blind = (scores == -std::numeric_limits<double>::infinity()).all(-1, /*keepdim=*/true);
+at::Tensor masked_softmax(const at::Tensor& scores, std::optional<at::ScalarType> type) {
+  const at::Tensor blind = (scores == -std::numeric_limits<double>::infinity()).all(-1, /*keepdim=*/true);
   return at::softmax(type ? scores.to(*type) : scores, -1).masked_fill(blind, 0).to(scores.scalar_type());
 }
 
 // Step by step, for what the fused function does not do: capped scores, another precision, scores as output.
-Tensor explicit_attention(const Attention& attention, const Tensor& q, const Tensor& k, const Tensor& v,
-                          const Tensor& mask, double scale, const KernelArgs& args) {
+at::Tensor explicit_attention(const Attention& attention, const at::Tensor& q, const at::Tensor& k,
+                              const at::Tensor& v, const at::Tensor& mask, double scale,
+                              const KernelArgs& args) {
   const double root = std::sqrt(scale);
-  Tensor scores = at::matmul(q * root, (k * root).transpose(-2, -1));
+  at::Tensor scores = at::matmul(q * root, (k * root).transpose(-2, -1));
   if (attention.scores_stage == 0) args.out(3, scores);
   if (attention.softcap > 0) scores = at::tanh(scores / attention.softcap) * attention.softcap;
   if (attention.scores_stage == 1) args.out(3, scores);
@@ -107,7 +106,7 @@ Tensor explicit_attention(const Attention& attention, const Tensor& q, const Ten
                  : scores + mask;
   }
   if (attention.scores_stage == 2) args.out(3, scores);
-  const Tensor weights = masked_softmax(scores, attention.softmax_type);
+  const at::Tensor weights = masked_softmax(scores, attention.softmax_type);
   if (attention.scores_stage == 3) args.out(3, weights);
   return at::matmul(weights, v);
 }
@@ -115,9 +114,9 @@ Tensor explicit_attention(const Attention& attention, const Tensor& q, const Ten
 Kernel bind_attention(const BindContext& context) {
   return [attention = parse_attention(context.node)](const KernelArgs& args) {
     const bool flat = args.in(0).dim() == 3;
-    const Tensor q = split_heads(args.in(0), attention.query_heads, "q_num_heads");
-    Tensor k = split_heads(args.in(1), attention.key_heads, "kv_num_heads");
-    Tensor v = split_heads(args.in(2), attention.key_heads, "kv_num_heads");
+    const at::Tensor q = split_heads(args.in(0), attention.query_heads, "q_num_heads");
+    at::Tensor k = split_heads(args.in(1), attention.key_heads, "kv_num_heads");
+    at::Tensor v = split_heads(args.in(2), attention.key_heads, "kv_num_heads");
     const int64_t past = args.has(4) ? args.in(4).size(2) : 0;
     if (args.has(4)) k = at::cat({args.in(4), k}, 2);
     if (args.has(5)) v = at::cat({args.in(5), v}, 2);
@@ -129,13 +128,15 @@ Kernel bind_attention(const BindContext& context) {
     const bool fused = attention.softcap == 0 && !attention.softmax_type && !args.wants(3);
     const bool only_causal = attention.causal && attention.left < 0 && attention.right < 0 && past == 0 &&
                              !args.has(3) && !args.has(6);
-    Tensor y;
+    at::Tensor y;
     if (fused && only_causal) {
       y = at::scaled_dot_product_attention(q, k, v, {}, 0, /*is_causal=*/true, scale);
     } else {
-      const Tensor visible = visible_keys(attention, q.size(2), k.size(2), past, args.in_or(6), q.device());
-      const Tensor mask = combine_mask(args.in_or(3), visible, k.size(2), q.scalar_type());
-      const std::optional<Tensor> optional = mask.defined() ? std::optional<Tensor>(mask) : std::nullopt;
+      const at::Tensor visible =
+          visible_keys(attention, q.size(2), k.size(2), past, args.in_or(6), q.device());
+      const at::Tensor mask = combine_mask(args.in_or(3), visible, k.size(2), q.scalar_type());
+      const std::optional<at::Tensor> optional =
+          mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
       y = fused ? at::scaled_dot_product_attention(q, k, v, optional, 0, false, scale)
                 : explicit_attention(attention, q, k, v, mask, scale, args);
     }
@@ -191,24 +192,24 @@ Kernel bind_rotary(const BindContext& context) {
   const bool interleaved = node.get_int("interleaved", 0) != 0;
   const int64_t rotated_size = node.get_int("rotary_embedding_dim", 0), heads = node.get_int("num_heads", 0);
   return [=](const KernelArgs& args) {
-    const Tensor& x = args.in(0);
+    const at::Tensor& x = args.in(0);
     MC_CHECK(x.dim() == 3 || x.dim() == 4, "the input has {} dims; 3 or 4 are supported", x.dim());
-    const Tensor data = split_heads(x, heads, "num_heads");  // [batch, heads, sequence, size]
+    const at::Tensor data = split_heads(x, heads, "num_heads");  // [batch, heads, sequence, size]
     const int64_t size = rotated_size ? rotated_size : data.size(3);
     MC_CHECK(size % 2 == 0 && size <= data.size(3), "{} elements of a head of {} cannot be turned in pairs",
              size, data.size(3));
-    auto angles = [&](const Tensor& cache) {  // [batch, 1, sequence, size / 2]
-      const Tensor chosen = args.has(3) ? at::embedding(cache, args.in(3)) : cache;
+    auto angles = [&](const at::Tensor& cache) {  // [batch, 1, sequence, size / 2]
+      const at::Tensor chosen = args.has(3) ? at::embedding(cache, args.in(3)) : cache;
       MC_CHECK(chosen.size(-1) == size / 2, "the cache has {} columns; {} are needed", chosen.size(-1),
                size / 2);
       return chosen.unsqueeze(1);
     };
-    const Tensor cosine = angles(args.in(1)), sine = angles(args.in(2));
-    const Tensor turned = data.narrow(3, 0, size);
-    const Tensor a = interleaved ? turned.slice(3, 0, size, 2) : turned.narrow(3, 0, size / 2);
-    const Tensor b = interleaved ? turned.slice(3, 1, size, 2) : turned.narrow(3, size / 2, size / 2);
-    const Tensor real = cosine * a - sine * b, imaginary = sine * a + cosine * b;
-    Tensor y = interleaved ? at::stack({real, imaginary}, -1).flatten(3) : at::cat({real, imaginary}, 3);
+    const at::Tensor cosine = angles(args.in(1)), sine = angles(args.in(2));
+    const at::Tensor turned = data.narrow(3, 0, size);
+    const at::Tensor a = interleaved ? turned.slice(3, 0, size, 2) : turned.narrow(3, 0, size / 2);
+    const at::Tensor b = interleaved ? turned.slice(3, 1, size, 2) : turned.narrow(3, size / 2, size / 2);
+    const at::Tensor real = cosine * a - sine * b, imaginary = sine * a + cosine * b;
+    at::Tensor y = interleaved ? at::stack({real, imaginary}, -1).flatten(3) : at::cat({real, imaginary}, 3);
     if (size < data.size(3)) y = at::cat({y, data.narrow(3, size, data.size(3) - size)}, 3);
     args.out(0, x.dim() == 4 ? y : y.transpose(1, 2).reshape(x.sizes()));
   };

@@ -11,10 +11,8 @@
 namespace mc {
 namespace {
 
-using at::Tensor;
-
 // A parameter of one number, or one for each slice of `axis` of a tensor with `rank` dims.
-Tensor along(const Tensor& parameter, int64_t axis, int64_t rank) {
+at::Tensor along(const at::Tensor& parameter, int64_t axis, int64_t rank) {
   if (parameter.numel() == 1) return parameter.reshape({});
   if (parameter.dim() == rank) return parameter;  // already laid out to broadcast
   std::vector<int64_t> shape(rank, 1);
@@ -23,15 +21,15 @@ Tensor along(const Tensor& parameter, int64_t axis, int64_t rank) {
 }
 
 // x - zero_point as doubles; `axis` is the one that zero points of several numbers lie along.
-Tensor centred(const KernelArgs& args, size_t data, size_t zero_point, int64_t axis) {
-  const Tensor x = args.in(data).to(at::kDouble);
+at::Tensor centred(const KernelArgs& args, size_t data, size_t zero_point, int64_t axis) {
+  const at::Tensor x = args.in(data).to(at::kDouble);
   if (!args.has(zero_point)) return x;
   return x - along(args.in(zero_point), x.dim() == 1 ? 0 : axis, x.dim()).to(at::kDouble);
 }
 
 // Sums of integers, rescaled to the output's scale and type. The factor is a float, as in ONNX Runtime.
-Slot requantize(const Tensor& sums, const Tensor& factor, const KernelArgs& args, size_t zero_point) {
-  const Tensor scaled = sums.to(at::kFloat) * factor;
+Slot requantize(const at::Tensor& sums, const at::Tensor& factor, const KernelArgs& args, size_t zero_point) {
+  const at::Tensor scaled = sums.to(at::kFloat) * factor;
   return round_to(scaled, args.in(zero_point).reshape({}), args.slot(zero_point).dtype(), true);
 }
 
@@ -49,8 +47,8 @@ Kernel bind_conv_integer(const BindContext& context) {
 
 Kernel bind_qlinear_matmul(const BindContext&) {
   return [](const KernelArgs& args) {
-    const Tensor sums = at::matmul(centred(args, 0, 2, -2), centred(args, 3, 5, -1));
-    const Tensor factor =
+    const at::Tensor sums = at::matmul(centred(args, 0, 2, -2), centred(args, 3, 5, -1));
+    const at::Tensor factor =
         along(args.in(1), -2, sums.dim()) * along(args.in(4), -1, sums.dim()) / args.in(6).reshape({});
     args.out(0, requantize(sums, factor.to(at::kFloat), args, 7));
   };
@@ -58,9 +56,10 @@ Kernel bind_qlinear_matmul(const BindContext&) {
 
 Kernel bind_qlinear_conv(const BindContext& context) {
   return [convolution = Convolution(context, 3)](const KernelArgs& args) {
-    const Tensor bias = args.has(8) ? args.in(8).to(at::kDouble) : Tensor();
-    const Tensor sums = convolution(centred(args, 0, 2, 1), centred(args, 3, 5, 0), bias);
-    const Tensor factor = args.in(1).reshape({}) * along(args.in(4), 1, sums.dim()) / args.in(6).reshape({});
+    const at::Tensor bias = args.has(8) ? args.in(8).to(at::kDouble) : at::Tensor();
+    const at::Tensor sums = convolution(centred(args, 0, 2, 1), centred(args, 3, 5, 0), bias);
+    const at::Tensor factor =
+        args.in(1).reshape({}) * along(args.in(4), 1, sums.dim()) / args.in(6).reshape({});
     args.out(0, requantize(sums, factor, args, 7));
   };
 }

@@ -10,10 +10,8 @@
 namespace mc {
 namespace {
 
-using at::Tensor;
-
 // A scale or zero point in the shape that meets x: one number, one a slice of `axis`, one a block of it.
-Tensor spread(const Tensor& parameter, const Tensor& x, int64_t axis, int64_t block) {
+at::Tensor spread(const at::Tensor& parameter, const at::Tensor& x, int64_t axis, int64_t block) {
   if (block == 0 && parameter.numel() == 1) return parameter.reshape({});
   axis = normalize_axis(axis, x.dim());
   if (block == 0) {
@@ -50,13 +48,14 @@ Attributes parse(const Node& node) {
 
 Kernel bind_quantize(const BindContext& context) {
   return [attributes = parse(context.node)](const KernelArgs& args) {
-    const Tensor& x = args.in(0);
+    const at::Tensor& x = args.in(0);
     DType type = args.has(2) ? args.slot(2).dtype() : attributes.output;
     if (type == DType::kUndefined) type = DType::kUInt8;
     MC_CHECK(!args.has(2) || attributes.output == DType::kUndefined || attributes.output == type,
              "output_dtype is {} and the zero point {}", dtype_name(attributes.output), dtype_name(type));
-    const Tensor scale = spread(args.in(1), x, attributes.axis, attributes.block);
-    const Tensor zero = args.has(2) ? spread(args.in(2), x, attributes.axis, attributes.block) : Tensor();
+    const at::Tensor scale = spread(args.in(1), x, attributes.axis, attributes.block);
+    const at::Tensor zero =
+        args.has(2) ? spread(args.in(2), x, attributes.axis, attributes.block) : at::Tensor();
     const at::ScalarType math =
         attributes.precision == DType::kUndefined ? at::kFloat : to_scalar_type(attributes.precision);
     args.out(0, round_to(x.to(math) / scale.to(math), zero, type, attributes.saturate));
@@ -65,9 +64,9 @@ Kernel bind_quantize(const BindContext& context) {
 
 Kernel bind_dequantize(const BindContext& context) {
   return [attributes = parse(context.node)](const KernelArgs& args) {
-    const Tensor& x = args.in(0);
-    const Tensor scale = spread(args.in(1), x, attributes.axis, attributes.block);
-    Tensor y = x;
+    const at::Tensor& x = args.in(0);
+    const at::Tensor scale = spread(args.in(1), x, attributes.axis, attributes.block);
+    at::Tensor y = x;
     if (args.has(2) && at::isIntegralType(x.scalar_type(), false)) {
       y = y.to(at::kInt) - spread(args.in(2), x, attributes.axis, attributes.block).to(at::kInt);
     }
@@ -91,11 +90,11 @@ void infer_dequantize(InferContext& context) {
 
 Kernel bind_dynamic_quantize(const BindContext&) {
   return [](const KernelArgs& args) {
-    const Tensor x = args.in(0).to(at::kFloat);
-    const Tensor low = x.numel() ? x.amin().clamp_max(0) : at::zeros({}, x.options());
-    const Tensor high = x.numel() ? x.amax().clamp_min(0) : low;
-    const Tensor scale = at::where(high == low, at::ones_like(low), high - low) / 255;
-    const Tensor zero = at::round(at::clamp(-low / scale, 0, 255));
+    const at::Tensor x = args.in(0).to(at::kFloat);
+    const at::Tensor low = x.numel() ? x.amin().clamp_max(0) : at::zeros({}, x.options());
+    const at::Tensor high = x.numel() ? x.amax().clamp_min(0) : low;
+    const at::Tensor scale = at::where(high == low, at::ones_like(low), high - low) / 255;
+    const at::Tensor zero = at::round(at::clamp(-low / scale, 0, 255));
     args.out(0, round_to(x / scale, zero, DType::kUInt8, true));
     args.out(1, scale);
     args.out(2, zero.to(at::kByte));

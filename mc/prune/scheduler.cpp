@@ -20,19 +20,19 @@ void check_range(const char* what, double sparsity) {
   MC_CHECK(sparsity >= 0 && sparsity < 1, "pruning: {} must be in [0, 1), is {}", what, sparsity);
 }
 
-// One weight with the method that prunes it. GraphModules hold their masks themselves, so that they
-// reach export and later stages; for plain modules the mask is kept here.
-struct Entry {
-  std::string name;
-  at::Tensor parameter;  // of a plain module; a GraphModule's is looked up, since edits replace it
-  const PruningMethod* method = nullptr;
-  PruneKwargs kwargs;
-  at::Tensor mask;
-};
-
 }  // namespace
 
 struct IterativePruningScheduler::Impl {
+  // One weight with the method that prunes it. GraphModules hold their masks themselves, so that they
+  // reach export and later stages; for plain modules the mask is kept here.
+  struct Entry {
+    std::string name;
+    at::Tensor parameter;  // of a plain module; a GraphModule's is looked up, since edits replace it
+    const PruningMethod* method = nullptr;
+    PruneKwargs kwargs;
+    at::Tensor mask;
+  };
+
   IterativePruningConfig config;
   GraphModule* graph = nullptr;
   std::vector<Entry> entries;
@@ -136,7 +136,7 @@ void IterativePruningScheduler::remove_pruning() {
   if (impl_->removed) return;
   impl_->apply();
   impl_->removed = true;
-  for (Entry& entry : impl_->entries) {
+  for (Impl::Entry& entry : impl_->entries) {
     if (impl_->graph) impl_->graph->set_mask(entry.name, at::Tensor());
     entry.mask = at::Tensor();
   }
@@ -144,7 +144,7 @@ void IterativePruningScheduler::remove_pruning() {
 
 std::map<std::string, double> IterativePruningScheduler::sparsity_by_parameter() const {
   std::map<std::string, double> result;
-  for (const Entry& entry : impl_->entries) {
+  for (const Impl::Entry& entry : impl_->entries) {
     const at::Tensor weight = impl_->weight(entry);
     result[entry.name] = weight.eq(0).sum().item<double>() / static_cast<double>(weight.numel());
   }
@@ -153,7 +153,7 @@ std::map<std::string, double> IterativePruningScheduler::sparsity_by_parameter()
 
 double IterativePruningScheduler::sparsity() const {
   double zeros = 0, total = 0;
-  for (const Entry& entry : impl_->entries) {
+  for (const Impl::Entry& entry : impl_->entries) {
     const at::Tensor weight = impl_->weight(entry);
     zeros += weight.eq(0).sum().item<double>();
     total += static_cast<double>(weight.numel());

@@ -9,18 +9,18 @@
 namespace mc {
 namespace {
 
-constexpr double kWidth = 560, kRow = 26, kBar = 15;
-constexpr double kCharacter = 7.2, kGap = 10;
+constexpr double kBarsWidth = 560, kRow = 26, kBar = 15;
+constexpr double kLabelCharacter = 7.2, kGap = 10;
 
 double longest(const std::vector<ChartBar>& bars, std::string ChartBar::* member) {
   size_t most = 0;
   for (const ChartBar& bar : bars) most = std::max(most, (bar.*member).size());
-  return kCharacter * static_cast<double>(most);
+  return kLabelCharacter * static_cast<double>(most);
 }
 
 // The end of a long label tells layers apart, not its beginning.
-std::string fitted(const std::string& label, double room) {
-  const auto fits = static_cast<size_t>(room / kCharacter);
+std::string fitted_end(const std::string& label, double room) {
+  const auto fits = static_cast<size_t>(room / kLabelCharacter);
   return label.size() <= fits ? label : "\u2026" + label.substr(label.size() - fits + 1);
 }
 
@@ -37,10 +37,10 @@ std::string to_svg(const BarChart& given) {
   if (!(maximum > 0) || !std::isfinite(maximum)) maximum = 1;
   const double labels = std::min(210.0, longest(chart.bars, &ChartBar::label));
   const double left = labels + kGap;
-  const double room = kWidth - left - 2 * kGap - longest(chart.bars, &ChartBar::value_text);
+  const double room = kBarsWidth - left - 2 * kGap - longest(chart.bars, &ChartBar::value_text);
   const double height = kRow * static_cast<double>(chart.bars.size());
   std::string svg =
-      fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\">\n<title>{}</title><desc>{}</desc>\n", kWidth,
+      fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\">\n<title>{}</title><desc>{}</desc>\n", kBarsWidth,
                   height, escape_html(chart.title), escape_html(chart.description));
   double top = (kRow - kBar) / 2;
   for (const ChartBar& bar : chart.bars) {
@@ -49,7 +49,7 @@ std::string to_svg(const BarChart& given) {
     svg += fmt::format("<g class=\"k{}\"><title>{}</title>\n", bar.color % 6,
                        escape_html(bar.note.empty() ? bar.label + ": " + bar.value_text : bar.note));
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", labels, middle + 4,
-                       escape_html(fitted(bar.label, labels + 1)));
+                       escape_html(fitted_end(bar.label, labels + 1)));
     svg += fmt::format(
         "<rect class=\"rail\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{}\" rx=\"3\"/>\n", left,
         top, room, kBar);
@@ -63,7 +63,7 @@ std::string to_svg(const BarChart& given) {
     }
     svg +=
         fmt::format("<text class=\"strong\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n</g>\n",
-                    kWidth, middle + 4, escape_html(bar.value_text));
+                    kBarsWidth, middle + 4, escape_html(bar.value_text));
     top += kRow;
   }
   return svg + "</svg>\n";

@@ -10,10 +10,10 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr const char* kHead = "<ir_version: 10, opset_import: [\"\" : 17]> ";
+constexpr const char* kModelHead = "<ir_version: 10, opset_import: [\"\" : 17]> ";
 
 Model text(const std::string& body) {
-  return parse_model(kHead + body);
+  return parse_model(kModelHead + body);
 }
 
 std::vector<std::string> node_names(const Graph& graph) {

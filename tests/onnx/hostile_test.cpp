@@ -20,7 +20,7 @@ std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text));
 }
 
-std::string error_of(const std::string& bytes) {
+std::string parse_error(const std::string& bytes) {
   try {
     parse_onnx(bytes_of(bytes), nullptr);
   } catch (const Error& error) {
@@ -79,8 +79,8 @@ TEST(HostileTest, EveryFlippedBitIsRefusedOrSurvivesRoundTrips) {
 }
 
 TEST(HostileTest, WhatIsNoModelIsSaidSo) {
-  EXPECT_THAT(error_of(""), HasSubstr("is no ONNX model: it has no graph (empty or truncated file?)"));
-  EXPECT_THAT(error_of("PK\x03\x04 this is a zip file"), ::testing::Not("no error"));
+  EXPECT_THAT(parse_error(""), HasSubstr("is no ONNX model: it has no graph (empty or truncated file?)"));
+  EXPECT_THAT(parse_error("PK\x03\x04 this is a zip file"), ::testing::Not("no error"));
 }
 
 TEST(HostileTest, ErrorsNameFileAndPlace) {
@@ -100,28 +100,28 @@ TEST(HostileTest, ErrorsNameFileAndPlace) {
 
 TEST(HostileTest, ANewerOpsetIsNamed) {
   const Model newer = parse_model("<opset_import: [\"\": 29]> g (float x) => (float y) { y = Relu(x) }");
-  EXPECT_THAT(error_of(to_bytes(newer)),
+  EXPECT_THAT(parse_error(to_bytes(newer)),
               HasSubstr("needs opset 29 of ai.onnx, newer than the 28 known here"));
   const Model ml = parse_model("<opset_import: [\"ai.onnx.ml\": 6]> g (float x) => (float x) { }");
-  EXPECT_THAT(error_of(to_bytes(ml)), HasSubstr("needs opset 6 of ai.onnx.ml"));
+  EXPECT_THAT(parse_error(to_bytes(ml)), HasSubstr("needs opset 6 of ai.onnx.ml"));
   const Model custom = parse_model("<opset_import: [\"acme\": 1000]> g (float x) => (float x) { }");
-  EXPECT_EQ(error_of(to_bytes(custom)), "no error");
+  EXPECT_EQ(parse_error(to_bytes(custom)), "no error");
   const Model ir = parse_model("<ir_version: 15> g (float x) => (float x) { }");
-  EXPECT_THAT(error_of(to_bytes(ir)), HasSubstr("IR version 15"));
+  EXPECT_THAT(parse_error(to_bytes(ir)), HasSubstr("IR version 15"));
 }
 
 TEST(HostileTest, ACycleIsNamed) {
-  EXPECT_THAT(error_of(text_model("g (float x) => (float y) { [a] y = Add(x, h) [b] h = Neg(y) }")),
+  EXPECT_THAT(parse_error(text_model("g (float x) => (float y) { [a] y = Add(x, h) [b] h = Neg(y) }")),
               HasSubstr("is on a cycle"));
 }
 
 TEST(HostileTest, HugeDimensionsAllocateNothing) {
   const int64_t big = int64_t{1} << 40;
-  EXPECT_THAT(error_of(with_tensor({big, big}, 1, "")), HasSubstr("does not fit"));
-  EXPECT_THAT(error_of(with_tensor({big}, 1, "")), HasSubstr("needs 4398046511104 bytes"));
-  EXPECT_THAT(error_of(with_tensor({-1}, 1, "")), HasSubstr("negative"));
+  EXPECT_THAT(parse_error(with_tensor({big, big}, 1, "")), HasSubstr("does not fit"));
+  EXPECT_THAT(parse_error(with_tensor({big}, 1, "")), HasSubstr("needs 4398046511104 bytes"));
+  EXPECT_THAT(parse_error(with_tensor({-1}, 1, "")), HasSubstr("negative"));
   // Varints that claim a terabyte of elements.
-  EXPECT_THAT(error_of(model_with([&](std::string& out) {
+  EXPECT_THAT(parse_error(model_with([&](std::string& out) {
                 put_message(out, 5, [&] {
                   put_integer(out, 1, big);
                   put_integer(out, 2, 6);
@@ -132,10 +132,10 @@ TEST(HostileTest, HugeDimensionsAllocateNothing) {
 }
 
 TEST(HostileTest, TensorsMustMakeSense) {
-  EXPECT_THAT(error_of(with_tensor({1}, 99, "abcd")), HasSubstr("element type 99 is unknown"));
-  EXPECT_THAT(error_of(with_tensor({1}, 0, "abcd")), HasSubstr("element type 0 is unknown"));
-  EXPECT_THAT(error_of(with_tensor({1}, 8, "abcd")), HasSubstr("strings cannot be raw data"));
-  EXPECT_THAT(error_of(model_with([&](std::string& out) {
+  EXPECT_THAT(parse_error(with_tensor({1}, 99, "abcd")), HasSubstr("element type 99 is unknown"));
+  EXPECT_THAT(parse_error(with_tensor({1}, 0, "abcd")), HasSubstr("element type 0 is unknown"));
+  EXPECT_THAT(parse_error(with_tensor({1}, 8, "abcd")), HasSubstr("strings cannot be raw data"));
+  EXPECT_THAT(parse_error(model_with([&](std::string& out) {
                 put_message(out, 5, [&] {
                   put_integer(out, 1, 1);
                   put_integer(out, 2, 1);
@@ -144,7 +144,7 @@ TEST(HostileTest, TensorsMustMakeSense) {
                 });
               })),
               HasSubstr("it has its data in two fields"));
-  EXPECT_THAT(error_of(model_with([&](std::string& out) {
+  EXPECT_THAT(parse_error(model_with([&](std::string& out) {
                 for (int i = 0; i < 2; ++i) {
                   put_message(out, 5, [&] {
                     put_integer(out, 1, 0);
@@ -157,9 +157,9 @@ TEST(HostileTest, TensorsMustMakeSense) {
 }
 
 TEST(HostileTest, WrongWireTypesAreRefused) {
-  EXPECT_THAT(error_of(model_with([](std::string& out) { put_integer(out, 1, 5); })),
+  EXPECT_THAT(parse_error(model_with([](std::string& out) { put_integer(out, 1, 5); })),
               HasSubstr("field 1 of GraphProto has wire type 0 instead of 2"));
-  EXPECT_THAT(error_of(model_with([](std::string& out) { put_text(out, 1, "\x0A\xFF\xFF\xFF\xFF\x0F"); })),
+  EXPECT_THAT(parse_error(model_with([](std::string& out) { put_text(out, 1, "\x0A\xFF\xFF\xFF\xFF\x0F"); })),
               HasSubstr("truncated"));
 }
 
@@ -171,7 +171,7 @@ TEST(HostileTest, DeepNestingIsRefused) {
     type.clear();
     put_text(type, 4, sequence);
   }
-  EXPECT_THAT(error_of(model_with([&](std::string& out) {
+  EXPECT_THAT(parse_error(model_with([&](std::string& out) {
                 put_message(out, 11, [&] {
                   put_text(out, 1, "x");
                   put_text(out, 2, type);
@@ -187,7 +187,7 @@ TEST(HostileTest, DeepNestingIsRefused) {
     graph.clear();
     put_text(graph, 1, node);
   }
-  EXPECT_THAT(error_of(model_with([&](std::string& out) { out += graph; })),
+  EXPECT_THAT(parse_error(model_with([&](std::string& out) { out += graph; })),
               HasSubstr("nested deeper than 64 levels"));
 }
 

@@ -6,11 +6,6 @@
 namespace mc::testing {
 namespace {
 
-at::Tensor random(at::IntArrayRef sizes) {
-  at::manual_seed(13);
-  return at::randn(sizes);
-}
-
 at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& bias,
                   double scale) {
   at::Tensor scores = at::matmul(q, k.transpose(-2, -1)) * scale;

@@ -5,12 +5,9 @@ namespace mc {
 namespace {
 
 using testing::expect_close;
+using testing::ints;
 using testing::run_op;
 using testing::run_op1;
-
-at::Tensor ints(std::vector<int64_t> values) {
-  return at::tensor(values, at::kLong);
-}
 
 TEST(Constant, EveryForm) {
   expect_close(run_op1("y = Constant <value: tensor = float[2] {1, 2}> ()", {}), at::tensor({1.f, 2.f}));

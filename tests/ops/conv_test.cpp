@@ -5,11 +5,6 @@
 namespace mc::testing {
 namespace {
 
-at::Tensor random(at::IntArrayRef sizes, at::ScalarType type = at::kFloat) {
-  at::manual_seed(7);
-  return at::randn(sizes, at::kDouble).to(type);
-}
-
 // The definition of a 2-D convolution, element by element, in double.
 at::Tensor convolve(const at::Tensor& x, const at::Tensor& w, at::IntArrayRef begin, at::IntArrayRef size,
                     int64_t stride, int64_t dilation, int64_t group) {

@@ -11,7 +11,7 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 using Activation = FakeQuantizeOptions::Activation;
 
-at::Tensor random(at::IntArrayRef sizes) {
+at::Tensor wide_random(at::IntArrayRef sizes) {
   at::manual_seed(17);
   return at::randn(sizes) * 2;
 }
@@ -41,11 +41,12 @@ FakeQuantizeOptions unsigned_options(Activation activation = Activation::kNone) 
 TEST(FakeQuantize, EqualsATenBitForBitPerTensor) {
   const FakeQuantizeState state = state_of(at::tensor({0.0313f}), at::tensor({113}, at::kInt));
   for (int64_t length : {1, 15, 16, 511, 512, 513, 5000, 100003}) {
-    at::Tensor x = random({length}).requires_grad_(true), reference = x.detach().clone().requires_grad_(true);
+    at::Tensor x = wide_random({length}).requires_grad_(true),
+               reference = x.detach().clone().requires_grad_(true);
     const at::Tensor y = fake_quantize(x, state, unsigned_options());
     const at::Tensor expected = at::fake_quantize_per_tensor_affine(reference, 0.0313f, 113, 0, 255);
     ASSERT_TRUE(at::equal(y, expected)) << length;
-    const at::Tensor grad = random({length});
+    const at::Tensor grad = wide_random({length});
     y.backward(grad);
     expected.backward(grad);
     ASSERT_TRUE(at::equal(x.grad(), reference.grad())) << length;
@@ -63,7 +64,7 @@ TEST(FakeQuantize, RoundsTiesToEven) {
 TEST(FakeQuantize, EqualsATenPerChannelInEveryLayout) {
   for (const int64_t axis : {0, 1, 3}) {
     for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
-      const at::Tensor data = random({6, 5, 7, 9}).contiguous(format);
+      const at::Tensor data = wide_random({6, 5, 7, 9}).contiguous(format);
       const int64_t channels = data.size(axis);
       const at::Tensor scale = at::rand({channels}) * 0.05 + 0.01;
       const at::Tensor zero = at::randint(-5, 5, {channels}).to(at::kInt);
@@ -76,7 +77,7 @@ TEST(FakeQuantize, EqualsATenPerChannelInEveryLayout) {
       EXPECT_TRUE(at::equal(y, expected)) << axis;
       EXPECT_EQ(y.strides(), x.strides());
       // The gradient arrives in another layout than x has.
-      const at::Tensor grad = random(data.sizes()).transpose(2, 3).contiguous().transpose(2, 3);
+      const at::Tensor grad = wide_random(data.sizes()).transpose(2, 3).contiguous().transpose(2, 3);
       y.backward(grad);
       expected.backward(grad);
       EXPECT_TRUE(at::equal(x.grad(), reference.grad())) << axis;
@@ -90,7 +91,7 @@ TEST(FakeQuantize, FusesTheActivationAndItsGradient) {
   clip.clip_min = -0.03f;
   clip.clip_max = 4.0f;
   for (const auto& options : {unsigned_options(Activation::kRelu), clip}) {
-    at::Tensor x = random({3, 700}), reference;
+    at::Tensor x = wide_random({3, 700}), reference;
     x[0][0] = 0;  // the kinks themselves
     x[0][1] = clip.clip_max;
     x[0][2] = clip.clip_min;
@@ -103,7 +104,7 @@ TEST(FakeQuantize, FusesTheActivationAndItsGradient) {
     const at::Tensor expected = at::fake_quantize_per_tensor_affine(active, 0.02f, 3, 0, 255);
     const at::Tensor y = fake_quantize(x, state, options);
     EXPECT_TRUE(at::equal(y, expected));
-    const at::Tensor grad = random({3, 700});
+    const at::Tensor grad = wide_random({3, 700});
     y.backward(grad);
     expected.backward(grad);
     EXPECT_TRUE(at::equal(x.grad(), reference.grad()));
@@ -113,12 +114,12 @@ TEST(FakeQuantize, FusesTheActivationAndItsGradient) {
 
 TEST(FakeQuantize, ComputesBfloat16InFloat) {
   const FakeQuantizeState state = state_of(at::tensor({0.037f}), at::tensor({90}, at::kInt));
-  at::Tensor x = random({2, 3, 20, 21}).to(at::kBFloat16).requires_grad_(true);
+  at::Tensor x = wide_random({2, 3, 20, 21}).to(at::kBFloat16).requires_grad_(true);
   const at::Tensor y = fake_quantize(x, state, unsigned_options());
   const at::Tensor expected =
       at::fake_quantize_per_tensor_affine(x.detach().to(at::kFloat), 0.037f, 90, 0, 255);
   EXPECT_TRUE(at::equal(y, expected.to(at::kBFloat16)));
-  const at::Tensor grad = random(x.sizes()).to(at::kBFloat16);
+  const at::Tensor grad = wide_random(x.sizes()).to(at::kBFloat16);
   y.backward(grad);
   const at::Tensor level = at::round(x.detach().to(at::kFloat) * (1 / 0.037f)) + 90;
   EXPECT_TRUE(at::equal(x.grad(), grad * ((level >= 0) & (level <= 255))));
@@ -127,7 +128,7 @@ TEST(FakeQuantize, ComputesBfloat16InFloat) {
 // Doubles and views with gaps go through ATen's operators: the same numbers.
 TEST(FakeQuantize, AgreesWithItsComposition) {
   const FakeQuantizeState state = state_of(at::tensor({0.03125f}), at::tensor({7}, at::kInt));
-  const at::Tensor x = random({40, 50});
+  const at::Tensor x = wide_random({40, 50});
   const at::Tensor y = fake_quantize(x, state, unsigned_options(Activation::kRelu));
   EXPECT_TRUE(at::equal(fake_quantize(x.to(at::kDouble), state, unsigned_options(Activation::kRelu)),
                         y.to(at::kDouble)));
@@ -186,7 +187,7 @@ TEST(Observe, IgnoresRangesThatAreNotFinite) {
 TEST(ObservedRange, FindsExtremesInEveryLayout) {
   for (const auto type : {at::kFloat, at::kBFloat16, at::kDouble}) {
     for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
-      const at::Tensor x = random({5, 37, 11, 13}).to(type).contiguous(format);
+      const at::Tensor x = wide_random({5, 37, 11, 13}).to(type).contiguous(format);
       const auto [low, high] = observed_range(x, -1);
       EXPECT_EQ(low.item<float>(), x.min().item<float>());
       EXPECT_EQ(high.item<float>(), x.max().item<float>());
@@ -205,7 +206,7 @@ const char* const kNode =
     " (x, s, z, low, high, f)";
 
 TEST(FakeQuantize, ObeysItsFlags) {
-  const at::Tensor x = random({4, 100});
+  const at::Tensor x = wide_random({4, 100});
   const auto run = [&](int64_t observes, int64_t quantizes, bool training, const FakeQuantizeState& state) {
     return run_op1(kNode,
                    {x, state.scale, state.zero_point, state.running_min, state.running_max,
@@ -223,7 +224,7 @@ TEST(FakeQuantize, ObeysItsFlags) {
 }
 
 TEST(FakeQuantize, RefusesWhatItCannotMean) {
-  const at::Tensor x = random({4}), flags = at::tensor({1, 1}, at::kLong);
+  const at::Tensor x = wide_random({4}), flags = at::tensor({1, 1}, at::kLong);
   const FakeQuantizeState state = fresh_state(1);
   const std::vector<at::Tensor> inputs = {
       x, state.scale, state.zero_point, state.running_min, state.running_max, flags};

@@ -3,11 +3,6 @@
 namespace mc::testing {
 namespace {
 
-at::Tensor random(at::IntArrayRef sizes) {
-  at::manual_seed(3);
-  return at::randn(sizes);
-}
-
 TEST(Gemm, ScalesTransposesAndAdds) {
   const at::Tensor a = random({3, 2}), b = random({4, 3}), c = random({4});
   expect_close(run_op1("y = Gemm <alpha = 0.5, beta = 2.0, transA = 1, transB = 1> (a, b, c)", {a, b, c}),

@@ -9,6 +9,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::inferred;
+using testing::ints;
 
 std::string model(const std::string& graph) {
   return "<ir_version: 10, opset_import: [\"\" : 21, \"f\" : 1]> g " + graph;

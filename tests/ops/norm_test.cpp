@@ -3,11 +3,6 @@
 namespace mc::testing {
 namespace {
 
-at::Tensor random(at::IntArrayRef sizes) {
-  at::manual_seed(5);
-  return at::randn(sizes);
-}
-
 struct BatchNorm {
   at::Tensor x = random({4, 3, 2, 2}) * 2 + 1, scale = random({3}), bias = random({3}) + 1,
              mean = random({3}) * 0.1, variance = random({3}).abs() + 0.5;

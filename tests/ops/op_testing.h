@@ -14,6 +14,21 @@
 
 namespace mc::testing {
 
+// Normal values, the same at every call.
+inline at::Tensor random(at::IntArrayRef sizes, at::ScalarType type = at::kFloat) {
+  at::manual_seed(7);
+  return at::randn(sizes, at::kDouble).to(type);
+}
+
+inline at::Tensor ints(std::vector<int64_t> values) {
+  return at::tensor(values, at::kLong);
+}
+
+// 0, 1, 2, ... in row-major order.
+inline at::Tensor counting(at::IntArrayRef dims) {
+  return at::arange(c10::multiply_integers(dims), at::kFloat).reshape(dims);
+}
+
 inline Model op_model(const std::string& node_text, int64_t opset) {
   return parse_model(fmt::format(
       "<ir_version: 10, opset_import: [\"\" : {}, \"mc\" : 1]> g () => () {{ {} }}", opset, node_text));

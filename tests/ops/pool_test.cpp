@@ -3,11 +3,6 @@
 namespace mc::testing {
 namespace {
 
-at::Tensor random(at::IntArrayRef sizes) {
-  at::manual_seed(11);
-  return at::randn(sizes);
-}
-
 at::Tensor row(std::vector<float> values) {
   return at::tensor(values).view({1, 1, static_cast<int64_t>(values.size())});
 }

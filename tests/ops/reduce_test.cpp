@@ -7,12 +7,9 @@ namespace {
 
 using testing::expect_close;
 using testing::expect_gradient;
+using testing::ints;
 using testing::run_op;
 using testing::run_op1;
-
-at::Tensor ints(std::vector<int64_t> values) {
-  return at::tensor(values, at::kLong);
-}
 
 TEST(Reduce, AgainstClosedForms) {
   const at::Tensor x = at::tensor({1.f, 2.f, 3.f, -4.f}).reshape({2, 2});

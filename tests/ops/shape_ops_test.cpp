@@ -3,17 +3,12 @@
 namespace mc {
 namespace {
 
+using testing::counting;
 using testing::expect_close;
 using testing::expect_gradient;
+using testing::ints;
 using testing::run_op;
 using testing::run_op1;
-
-at::Tensor ints(std::vector<int64_t> values) {
-  return at::tensor(values, at::kLong);
-}
-at::Tensor counting(at::IntArrayRef dims) {
-  return at::arange(c10::multiply_integers(dims), at::kFloat).reshape(dims);
-}
 
 TEST(ShapeOps, ShapeAndSize) {
   const at::Tensor x = counting({2, 3, 4});
