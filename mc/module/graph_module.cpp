@@ -55,6 +55,9 @@ GraphModule::~GraphModule() = default;
 
 // The base class has no way to take a buffer out, so its registry is made anew.
 void GraphModule::register_state() {
+  impl_->masked.clear();
+  for (const std::string& parameter : masked())
+    impl_->masked.push_back({impl_->find_state(parameter), mask(parameter)});
   const bool training = is_training();
   torch::nn::Module::operator=(torch::nn::Module("GraphModule"));
   std::unordered_map<std::string, torch::nn::Module*> modules = {{"", this}};

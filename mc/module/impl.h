@@ -4,6 +4,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "mc/module/apply_mask.h"
 #include "mc/module/compiled.h"
 
 namespace mc {
@@ -12,6 +13,7 @@ struct GraphModule::Impl {
   ModuleOptions options;
   Compiled compiled;
   std::vector<StateCarrier*> carriers;
+  std::vector<MaskedTensor> masked;  // of compiled.state
   uint64_t seed = 0;
   uint64_t step = 0;
 

@@ -100,8 +100,7 @@ at::Tensor GraphModule::mask(const std::string& parameter) const {
 }
 
 void GraphModule::apply_masks() {
-  const at::NoGradGuard no_grad;
-  for (const std::string& parameter : masked()) impl_->find_state(parameter).mul_(mask(parameter));
+  mc::apply_masks(impl_->masked);
 }
 
 std::vector<std::string> GraphModule::masked() const {

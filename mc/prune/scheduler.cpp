@@ -1,10 +1,9 @@
 #include <algorithm>
 #include <set>
 
-#include <ATen/ops/_foreach_mul.h>
-
 #include "mc/base/error.h"
 #include "mc/base/text.h"
+#include "mc/module/apply_mask.h"
 #include "mc/module/graph_module.h"
 #include "mc/prune/prune.h"
 
@@ -109,11 +108,12 @@ struct IterativePruningScheduler::Impl {
   }
 
   void apply() {
-    at::NoGradGuard no_grad;
     if (graph) return graph->apply_masks();
-    for (Entry& entry : entries) {
-      if (entry.mask.defined()) entry.parameter.mul_(entry.mask);
+    std::vector<MaskedTensor> masked;
+    for (const Entry& entry : entries) {
+      if (entry.mask.defined()) masked.push_back({entry.parameter, entry.mask});
     }
+    apply_masks(masked);
   }
 };
 
