@@ -1,0 +1,1 @@
+"""Networks written plainly in PyTorch or configured with transformers, and what runs their exports."""
