@@ -11,6 +11,7 @@
 #include "mc/ops/slot.h"
 #include "mc/quantize/functions.h"
 #include "mc/quantize/quantize.h"
+#include "mc/rewrite/convert_opset.h"
 #include "mc/rewrite/pass.h"
 
 namespace mc {
@@ -47,7 +48,7 @@ class Converter {
     quantize_biases();
     remove_qat_functions(model_);
     graph_.drop_unused();
-    model_.set_opset("", std::max<int64_t>(model_.opset(), 13));
+    if (model_.opset() < 13) convert_opset(model_, 13);
   }
 
  private:

@@ -4,6 +4,8 @@
 #include <array>
 #include <set>
 
+#include "mc/rewrite/convert_opset.h"
+
 namespace mc {
 namespace {
 
@@ -159,7 +161,7 @@ void add_qat_functions(Model& model) {
     model.functions.push_back(fake_quantize(per_channel ? "" : overload, per_channel));
   }
   model.set_opset("mc", 1);
-  model.set_opset("", std::max<int64_t>(model.opset(), 13));
+  if (model.opset() < 13) convert_opset(model, 13);
   model.ir_version = std::max<int64_t>(model.ir_version, 10);  // overloads of functions
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "mc/onnx/onnx.h"
+#include "mc/rewrite/convert_opset.h"
 #include "mc/rewrite/pass.h"
 
 namespace mc {
@@ -27,8 +28,9 @@ Model inference_model(const Model& trained, const std::optional<QuantizeOptions>
 }
 
 void export_model(const Model& trained, const std::optional<QuantizeOptions>& quantize,
-                  const std::filesystem::path& file) {
+                  const std::filesystem::path& file, const std::string& opset) {
   Model model = inference_model(trained, quantize);
+  if (opset != "keep") convert_opset(model, std::stoll(opset));
   model.producer_name = "model-compression";
   write_onnx(model, file);
 }

@@ -8,6 +8,7 @@
 #include "mc/models/models.h"
 #include "mc/recipe/check_recipe.h"
 #include "mc/recipe/yaml.h"
+#include "mc/rewrite/convert_opset.h"
 #include "mc/train/loss.h"
 
 namespace mc {
@@ -30,6 +31,14 @@ std::vector<std::string> recipe_losses() {
 
 std::vector<std::string> recipe_metrics() {
   return metric_names();
+}
+
+std::vector<std::string> export_opsets() {
+  std::vector<std::string> names = {"keep"};
+  for (int64_t opset = kOldestConvertible; opset <= kNewestConvertible; ++opset) {
+    names.push_back(std::to_string(opset));
+  }
+  return names;
 }
 
 void ModelSource::check() const {

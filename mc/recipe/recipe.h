@@ -26,6 +26,7 @@ std::vector<std::string> builtin_names();
 std::vector<std::string> engine_names();
 std::vector<std::string> recipe_losses();
 std::vector<std::string> recipe_metrics();
+std::vector<std::string> export_opsets();  // "keep", then the numbers
 
 // A network: one of ours, or an ONNX file.
 struct ModelSource {
@@ -106,7 +107,9 @@ struct ExportOptions {
 
   template <class V>
   void describe(V& v) {
-    v.field("opset", opset, "of the exported models; raised where quantization needs it", one_of({"keep"}));
+    v.field("opset", opset,
+            "of the exported models: keep, or a number that they are converted to; quantization needs 13",
+            one_of(export_opsets()));
     v.field("names", names, "file names by stage; a stage that is not named here lends its own name");
   }
 };

@@ -1,0 +1,32 @@
+// Drives opset conversion for tests in Python: convert_opset LIST, where each line of LIST is
+// OPSET<tab>IN<tab>OUT. Prints "IN<tab>why" for each that fails; exits with 1 then.
+#include <cstdio>
+#include <sstream>
+
+#include "mc/base/error.h"
+#include "mc/base/file.h"
+#include "mc/base/text.h"
+#include "mc/onnx/onnx.h"
+#include "mc/rewrite/convert_opset.h"
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fputs("usage: convert_opset LIST\n", stderr);
+    return 2;
+  }
+  int status = 0;
+  std::istringstream lines(mc::read_file(argv[1]));
+  for (std::string line; std::getline(lines, line);) {
+    const std::vector<std::string> parts = mc::split(line, '\t');
+    try {
+      MC_CHECK(parts.size() == 3, "a line is OPSET, IN and OUT: '{}'", line);
+      mc::Model model = mc::read_onnx(parts[1]);
+      mc::convert_opset(model, std::stoll(parts[0]));
+      mc::write_onnx(model, parts[2]);
+    } catch (const mc::Error& error) {
+      std::printf("%s\t%s\n", parts.size() > 1 ? parts[1].c_str() : "?", error.what());
+      status = 1;
+    }
+  }
+  return status;
+}
