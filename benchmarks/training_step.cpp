@@ -1,4 +1,4 @@
-// Training steps of a builtin model on random data, on request: each line "MODE STEPS" on stdin (MODE:
+// Training steps of an ONNX classifier on random data, on request: each line "MODE STEPS" on stdin (MODE:
 // float, qat, prune) is answered by the milliseconds of every step, on one line. training_step.py drives
 // it beside PyTorch, in turns.
 #include <chrono>
@@ -10,8 +10,8 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
-#include "mc/models/models.h"
 #include "mc/module/graph_module.h"
+#include "mc/onnx/onnx.h"
 #include "mc/prune/prune.h"
 #include "mc/quantize/quantize.h"
 #include "mc/train/optimizer.h"
@@ -24,9 +24,9 @@ struct Run {
   std::unique_ptr<mc::IterativePruningScheduler> pruning;
 };
 
-Run make_run(const std::string& mode, const std::string& name) {
+Run make_run(const std::string& mode, const mc::Model& model) {
   Run run;
-  run.module = std::make_unique<mc::GraphModule>(mc::build_model(name, {}));
+  run.module = std::make_unique<mc::GraphModule>(model);
   if (mode == "qat") mc::prepare_qat(*run.module, {});
   run.optimizer = mc::make_optimizer(mc::SgdOptions{}, *run.module);
   if (mode == "prune") {
@@ -50,18 +50,26 @@ double step(Run& run, const at::Tensor& images, const at::Tensor& labels) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string model = argc > 1 ? argv[1] : "resnet18";
-  const int64_t batch = argc > 2 ? std::stoll(argv[2]) : 32;
-  if (argc > 3) at::set_num_threads(std::stoi(argv[3]));
+  if (argc < 2) {
+    std::cerr << "usage: bench_training_step MODEL.onnx [THREADS]\n";
+    return 2;
+  }
+  const mc::Model model = mc::read_onnx(argv[1]);
+  if (argc > 2) at::set_num_threads(std::stoi(argv[2]));
   at::manual_seed(0);
-  const at::Tensor images = at::randn({batch, 3, 32, 32});
-  const at::Tensor labels = at::randint(10, {batch}, at::kLong);
+  const mc::Type& type = model.graph.inputs.at(0).type;
+  std::vector<int64_t> dims;
+  for (const mc::Dim& dim : type.shape.value()) dims.push_back(dim.value);
+  const at::Tensor inputs =
+      type.dtype == mc::DType::kInt64 ? at::randint(1000, dims, at::kLong) : at::randn(dims);
+  const int64_t classes = model.graph.outputs.at(0).type.shape.value().back().value;
+  const at::Tensor labels = at::randint(classes, {dims[0]}, at::kLong);
   std::map<std::string, Run> runs;
   std::string mode;
   int steps = 0;
   while (std::cin >> mode >> steps) {
     if (!runs.count(mode)) runs[mode] = make_run(mode, model);
-    for (int i = 0; i < steps; ++i) std::cout << step(runs[mode], images, labels) << ' ';
+    for (int i = 0; i < steps; ++i) std::cout << step(runs[mode], inputs, labels) << ' ';
     std::cout << std::endl;
   }
   return 0;

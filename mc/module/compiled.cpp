@@ -163,6 +163,7 @@ std::unique_ptr<Plan> inference_plan(const Compiled& compiled, const ModuleOptio
   drop_identity(model);
   fuse_pad(model);
   fold_batch_norm(model);
+  if (options.device.is_cpu()) fuse_conv(model);
   PlanOptions plan;
   plan.device = options.device;
   plan.channels_last = options.channels_last;

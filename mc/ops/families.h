@@ -8,6 +8,7 @@
 namespace mc {
 
 std::vector<Op> conv_ops();
+std::vector<Op> fused_conv_ops();
 std::vector<Op> gemm_ops();
 std::vector<Op> norm_ops();
 std::vector<Op> pool_ops();
@@ -35,5 +36,26 @@ std::vector<Op> constant_ops();
 std::vector<Op> random_ops();
 std::vector<Op> resize_ops();
 std::vector<Op> control_ops();
+std::vector<Op> recurrent_ops();
+std::vector<Op> sequence_ops();
+std::vector<Op> optional_ops();
+std::vector<Op> string_ops();
+std::vector<Op> scan_ops();
+std::vector<Op> loss_ops();
+std::vector<Op> sampling_ops();
+std::vector<Op> detection_ops();
+std::vector<Op> signal_ops();
+std::vector<Op> unpool_ops();
+std::vector<Op> linear_attention_ops();
+std::vector<Op> matrix_ops();
+std::vector<Op> contrib_activation_ops();
+std::vector<Op> contrib_attention_ops();
+std::vector<Op> contrib_block_ops();
+std::vector<Op> contrib_gqa_ops();
+std::vector<Op> contrib_integer_ops();
+std::vector<Op> contrib_matmul_ops();
+std::vector<Op> contrib_norm_ops();
+std::vector<Op> contrib_quant_ops();
+std::vector<Op> contrib_tensor_ops();
 
 }  // namespace mc

@@ -91,7 +91,7 @@ class Run {
     results_.environment = this_environment();
     results_.environment.device = inputs_.device.str();
     results_.environment.versions = library_versions(recipe_.deploy.engines);
-    results_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    results_.seconds = earlier_seconds_ + std::chrono::duration<double>(Clock::now() - start).count();
     const Json document = to_json(results_);
     write_file_atomic(folder_.report(), report_html(document, read_metrics(folder_.metrics())));
     write_file_atomic(folder_.results(), document.dump(2) + "\n");
@@ -152,6 +152,7 @@ class Run {
   std::string add_stage(const StageOutcome& outcome, const std::string& stage,
                         const std::shared_ptr<const Dataset>& test) {
     results_.stages.push_back(outcome.row);
+    earlier_seconds_ += outcome.earlier_seconds;
     return add_model(outcome, stage, test);
   }
 
@@ -190,6 +191,7 @@ class Run {
   RunInputs inputs_;
   std::shared_ptr<GraphModule> teacher_;
   std::optional<QuantizeOptions> quantize_;  // of the stage that quantized, once it ran
+  double earlier_seconds_ = 0;               // of stages that an interrupted run had done
   bool compressed_ = false;
   std::optional<std::string> reference_;  // the last uncompressed export
   std::vector<ExportedModel> exported_;

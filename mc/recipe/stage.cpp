@@ -1,5 +1,8 @@
 #include "mc/recipe/stage.h"
 
+#include <algorithm>
+#include <chrono>
+
 #include "mc/base/error.h"
 #include "mc/base/log.h"
 #include "mc/onnx/onnx.h"
@@ -70,7 +73,9 @@ StageOutcome run_stage(const StageJob& job, const LoadedRecipe& loaded, const Ru
   const std::string& name = job.options.name;
   if (auto finished = folder.finished_stage(name, job.key)) {
     info("stage '{}' is done already", name);
-    return stage_outcome_from_json(*finished);
+    StageOutcome outcome = stage_outcome_from_json(*finished);
+    outcome.earlier_seconds = outcome.row.seconds;
+    return outcome;
   }
   const bool resume = folder.begin_stage(name, job.key);
   metrics.begin_stage(name, resume);
@@ -80,9 +85,11 @@ StageOutcome run_stage(const StageJob& job, const LoadedRecipe& loaded, const Ru
   const std::vector<std::shared_ptr<Method>> methods = make_methods(job);
   const TrainOptions options = train_options(job, loaded.recipe);
   const StageFiles files{.checkpoint = folder.checkpoint(name), .best = folder.best(name)};
+  const auto start = std::chrono::steady_clock::now();
   const StageResult result = train_stage(
       name, module, loader, &evaluation, methods, options, files,
       [&](const Json& line) { metrics.add(line); }, resume);
+  const double now_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const Model trained = module.graph();
   write_onnx(trained, folder.stage_model(name));
 
@@ -94,6 +101,7 @@ StageOutcome run_stage(const StageJob& job, const LoadedRecipe& loaded, const Ru
   outcome.row.metric_name = options.metric;
   outcome.row.metric = result.metric;
   outcome.row.seconds = result.seconds;
+  outcome.earlier_seconds = std::max(0.0, result.seconds - now_seconds);
   for (const auto& method : methods) outcome.row.methods.push_back(method->name());
   folder.finish_stage(name, job.key, to_json(outcome));
   return outcome;

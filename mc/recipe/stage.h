@@ -19,7 +19,8 @@ struct StageOutcome {
   std::vector<LayerSparsity> sparsity;  // of each weight of convolutions and matrix products
   std::vector<QuantizedLayerResult> layers;
   int64_t parameters = 0;
-  int64_t macs = 0;  // of one sample
+  int64_t macs = 0;            // of one sample
+  double earlier_seconds = 0;  // of row.seconds, those spent by earlier processes; not recorded
 };
 
 // What a stage needs beside its options.

@@ -43,6 +43,11 @@ int inference_form(Model& model);
 // A constant zero Pad of spatial axes goes into the pads of the Conv that alone reads it.
 int fuse_pad(Model& model);
 
+// Conv with a constant float weight [M, C / group, kH, kW] and the addition and activation that alone read it
+// become one node mc.FusedConv, which runs as one oneDNN primitive. For plans of inference on the CPU only:
+// no engine knows the operator. Needs inferred types.
+int fuse_conv(Model& model);
+
 // Calls of model-local functions that have no kernel become the function's nodes, in subgraphs too.
 // Throws Error on recursion, a missing attribute or input count, and where the function imports another
 // version of an operator set than the model.
