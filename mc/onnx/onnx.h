@@ -45,6 +45,16 @@ Model parse_onnx(std::span<const std::byte> bytes, std::shared_ptr<const void> o
 // data is refused.
 Tensor parse_tensor_proto(std::span<const std::byte> bytes);
 
+// A value of any type, from a file of its own.
+struct StoredValue {
+  Type::Kind kind = Type::Kind::kTensor;  // kTensor, kSequence or kOptional
+  Tensor tensor;
+  std::vector<StoredValue> elements;  // of a sequence; of an optional, at most one
+};
+// Which message the bytes are (TensorProto, SequenceProto, OptionalProto) does not stand in them: `type` is
+// the value's. As parse_tensor_proto; throws Error for maps and sparse tensors too.
+StoredValue parse_value_proto(std::span<const std::byte> bytes, const Type& type);
+
 struct WriteOptions {
   bool external_data = false;          // weights into a second file; done in any case when over 2 GB
   uint64_t external_threshold = 1024;  // bytes from which on an initializer goes there

@@ -85,11 +85,4 @@ std::vector<std::filesystem::path> external_files(const std::filesystem::path& p
       });
 }
 
-Tensor parse_tensor_proto(std::span<const std::byte> bytes) {
-  const Buffer copy = Buffer::copy_of(bytes);
-  TensorSource source{copy.owner(), ExternalFiles({})};
-  std::string name;
-  return read_tensor({reinterpret_cast<const char*>(copy.bytes().data()), copy.size()}, source, name);
-}
-
 }  // namespace mc

@@ -45,6 +45,12 @@ inline constexpr Number kDims = 1, kDataType = 2, kFloatData = 4, kInt32Data = 5
 namespace sparse {
 inline constexpr Number kValues = 1, kIndices = 2, kDims = 3;
 }
+namespace sequence {  // of values, not of types
+inline constexpr Number kTensors = 3, kSequences = 5, kOptionals = 7;
+}
+namespace optional {
+inline constexpr Number kTensor = 3, kSequence = 5;
+}
 namespace type {
 inline constexpr Number kTensor = 1, kSequence = 4, kMap = 5, kDenotation = 6, kSparseTensor = 8,
                         kOptional = 9;

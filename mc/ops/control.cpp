@@ -4,23 +4,19 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/ops/control.h"
 #include "mc/ops/families.h"
 #include "mc/ops/infer_helpers.h"
 #include "mc/ops/kernel_helpers.h"
+#include "mc/ops/sequence.h"
 
 namespace mc {
-namespace {
 
-std::shared_ptr<Graph> subgraph(const Node& node, const char* attribute) {
+std::shared_ptr<Graph> subgraph_of(const Node& node, const char* attribute) {
   const Attribute* found = node.find(attribute);
   const auto* graph = found ? std::get_if<std::shared_ptr<Graph>>(&found->value) : nullptr;
   MC_CHECK(graph && *graph, "attribute '{}' holds no graph", attribute);
   return *graph;
-}
-
-bool truth(const at::Tensor& condition) {
-  MC_CHECK(condition.numel() == 1, "a condition holds {} elements where one is needed", condition.numel());
-  return condition.item<bool>();
 }
 
 std::vector<Slot> run_body(const KernelArgs& args, const Graph& graph, std::vector<Slot> inputs) {
@@ -31,30 +27,39 @@ std::vector<Slot> run_body(const KernelArgs& args, const Graph& graph, std::vect
   return outputs;
 }
 
+Slot stack_scan(const std::vector<Slot>& slices, const ValueInfo& declared, int64_t axis) {
+  if (!slices.empty()) {
+    return with_context([&] { return fmt::format("scan output '{}'", declared.name); },
+                        [&] { return stack_slots(slices, axis); });
+  }
+  const Type& type = declared.type;
+  std::vector<int64_t> dims;
+  for (const Dim& dim : type.shape.value_or(Shape())) dims.push_back(dim.known() ? dim.value : 0);
+  dims.insert(dims.begin() + normalize_axis(axis, static_cast<int64_t>(dims.size()) + 1), 0);
+  const DType dtype = type.is_tensor() && type.dtype != DType::kUndefined ? type.dtype : DType::kFloat;
+  if (dtype == DType::kString) return string_slot({}, std::move(dims));
+  return at::empty(dims, to_scalar_type(dtype));
+}
+
+namespace {
+
+bool truth(const at::Tensor& condition) {
+  MC_CHECK(condition.numel() == 1, "a condition holds {} elements where one is needed", condition.numel());
+  return condition.item<bool>();
+}
+
 Kernel bind_if(const BindContext& context) {
-  return [yes = subgraph(context.node, "then_branch"),
-          no = subgraph(context.node, "else_branch")](const KernelArgs& args) {
+  return [yes = subgraph_of(context.node, "then_branch"),
+          no = subgraph_of(context.node, "else_branch")](const KernelArgs& args) {
+    MC_CHECK(args.has(0), "the condition is missing");
     std::vector<Slot> outputs = run_body(args, truth(args.in(0)) ? *yes : *no, {});
     for (size_t i = 0; i < outputs.size(); ++i) args.out(i, std::move(outputs[i]));
   };
 }
 
-// What holds for both types.
-Type common_type(const Type& a, const Type& b) {
-  if (a == b) return a;
-  if (!a.is_tensor() || !b.is_tensor()) return Type();
-  Type result = Type::tensor(a.dtype == b.dtype ? a.dtype : DType::kUndefined);
-  if (!a.shape || !b.shape || a.shape->size() != b.shape->size()) return result;
-  result.shape = *a.shape;
-  for (size_t i = 0; i < a.shape->size(); ++i) {
-    if (!((*a.shape)[i] == (*b.shape)[i])) (*result.shape)[i] = Dim();
-  }
-  return result;
-}
-
 // A branch for another rank than the input's contradicts itself, and is never taken: its types are unknown.
 std::vector<Type> branch_types(InferContext& context, const char* attribute) {
-  const auto graph = subgraph(context.node(), attribute);
+  const auto graph = subgraph_of(context.node(), attribute);
   try {
     return context.infer_subgraph(*graph, {});
   } catch (const Error&) {
@@ -67,7 +72,7 @@ void infer_if(InferContext& context) {
   if (condition && condition->count() == 1) {
     const bool taken = condition->as_ints()[0] != 0;
     const auto types =
-        context.infer_subgraph(*subgraph(context.node(), taken ? "then_branch" : "else_branch"), {});
+        context.infer_subgraph(*subgraph_of(context.node(), taken ? "then_branch" : "else_branch"), {});
     for (size_t i = 0; i < types.size(); ++i) context.output(i, types[i]);
     return;
   }
@@ -82,14 +87,14 @@ void infer_if(InferContext& context) {
 // Inputs: trip count, condition, carried values. The body takes (iteration, condition, carried) and gives
 // (condition, carried, one slice of each scan output).
 Kernel bind_loop(const BindContext& context) {
-  return [body = subgraph(context.node, "body"), trips = IntsInput(context, 0)](const KernelArgs& args) {
+  return [body = subgraph_of(context.node, "body"), trips = IntsInput(context, 0)](const KernelArgs& args) {
     const auto limit = trips.get(args);
     const int64_t count = limit && !limit->empty() ? limit->front() : std::numeric_limits<int64_t>::max();
     std::vector<Slot> carried;
     for (size_t i = 2; i < args.input_count(); ++i) carried.push_back(args.has(i) ? args.slot(i) : Slot());
     MC_CHECK(body->outputs.size() > carried.size(), "the body gives {} outputs for {} carried values",
              body->outputs.size(), carried.size());
-    std::vector<std::vector<at::Tensor>> scans(body->outputs.size() - 1 - carried.size());
+    std::vector<std::vector<Slot>> scans(body->outputs.size() - 1 - carried.size());
     bool go_on = !args.has(1) || truth(args.in(1));
     for (int64_t i = 0; i < count && go_on; ++i) {
       std::vector<Slot> inputs = {Slot(at::scalar_tensor(i, at::kLong)),
@@ -98,34 +103,30 @@ Kernel bind_loop(const BindContext& context) {
       std::vector<Slot> outputs = run_body(args, *body, std::move(inputs));
       go_on = truth(outputs[0].tensor);
       for (size_t k = 0; k < carried.size(); ++k) carried[k] = std::move(outputs[1 + k]);
-      for (size_t k = 0; k < scans.size(); ++k) scans[k].push_back(outputs[1 + carried.size() + k].tensor);
+      for (size_t k = 0; k < scans.size(); ++k) scans[k].push_back(outputs[1 + carried.size() + k]);
     }
     for (size_t k = 0; k < carried.size(); ++k) args.out(k, carried[k]);
     for (size_t k = 0; k < scans.size(); ++k) {
-      if (!scans[k].empty()) {
-        args.out(carried.size() + k, at::stack(scans[k]));
-        continue;
-      }
-      const Type& type = body->outputs[1 + carried.size() + k].type;
-      std::vector<int64_t> dims = {0};
-      for (const Dim& dim : type.shape.value_or(Shape())) dims.push_back(dim.known() ? dim.value : 0);
-      const DType dtype = type.is_tensor() ? type.dtype : DType::kFloat;
-      args.out(carried.size() + k, at::empty(dims, to_scalar_type(dtype)));
+      const size_t output = carried.size() + k;
+      if (args.wants(output)) args.out(output, stack_scan(scans[k], body->outputs[1 + output], 0));
     }
   };
 }
 
 void infer_loop(InferContext& context) {
-  const auto body = subgraph(context.node(), "body");
+  const auto body = subgraph_of(context.node(), "body");
   const size_t carried = context.node().inputs.size() < 2 ? 0 : context.node().inputs.size() - 2;
   std::vector<Type> inputs = {Type::tensor(DType::kInt64, Shape()), Type::tensor(DType::kBool, Shape())};
   for (size_t i = 0; i < carried; ++i) {
     const Type* type = context.input(i + 2);
-    inputs.push_back(type && type->is_tensor() ? Type::tensor(type->dtype) : type ? *type : Type());
+    inputs.push_back(type ? without_shapes(*type) : Type());
   }
   const auto outputs = context.infer_subgraph(*body, inputs);
   for (size_t i = 1; i < outputs.size() && i <= context.node().outputs.size(); ++i) {
     Type type = outputs[i];
+    // After no iteration at all a carried value is what it was at first.
+    const Type* initial = i <= carried ? context.input(i + 1) : nullptr;
+    if (initial && initial->kind == type.kind) type = common_type(*initial, type);
     if (i > carried && type.is_tensor() && type.shape) type.shape->insert(type.shape->begin(), Dim());
     context.output(i - 1, type);
   }

@@ -11,28 +11,47 @@
 #include "mc/base/file.h"
 #include "mc/base/json.h"
 #include "mc/onnx/onnx.h"
+#include "mc/ops/sequence.h"
 #include "tests/ops/interpreter.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 
-// Values of one data set: PREFIX_0.pb, PREFIX_1.pb ...; undefined where the type is not a tensor's.
+mc::Slot to_value(const mc::StoredValue& stored) {
+  if (stored.kind == mc::Type::Kind::kTensor) return mc::to_slot(stored.tensor);
+  if (stored.kind == mc::Type::Kind::kOptional) {
+    return stored.elements.empty() ? mc::empty_optional() : to_value(stored.elements[0]);
+  }
+  std::vector<mc::Slot> elements;
+  for (const mc::StoredValue& element : stored.elements) elements.push_back(to_value(element));
+  return mc::sequence_slot(std::move(elements));
+}
+
+// Values of one data set: PREFIX_0.pb, PREFIX_1.pb ...
 std::vector<mc::Slot> read_values(const fs::path& folder, const std::string& prefix,
                                   const std::vector<mc::ValueInfo>& infos) {
   std::vector<mc::Slot> values;
   for (size_t i = 0; i < infos.size(); ++i) {
     const fs::path file = folder / fmt::format("{}_{}.pb", prefix, i);
     if (!fs::exists(file)) break;
-    MC_CHECK(infos[i].type.is_tensor(), "'{}' is no tensor", infos[i].name);
     const std::string bytes = mc::read_file(file);
-    values.push_back(mc::to_slot(mc::parse_tensor_proto(std::as_bytes(std::span(bytes)))));
+    values.push_back(to_value(mc::parse_value_proto(std::as_bytes(std::span(bytes)), infos[i].type)));
   }
   return values;
 }
 
 void compare(const mc::Slot& actual, const mc::Slot& expected, double rtol, double atol) {
   MC_CHECK(actual.defined(), "an output is missing");
+  MC_CHECK(mc::is_empty_optional(actual) == mc::is_empty_optional(expected), "one of them is empty");
+  MC_CHECK(mc::is_sequence(actual) == mc::is_sequence(expected), "one of them is no sequence");
+  if (mc::is_empty_optional(expected)) return;
+  if (mc::is_sequence(expected)) {
+    const auto &elements = actual.extra->sequence, &wanted = expected.extra->sequence;
+    MC_CHECK(elements.size() == wanted.size(), "{} elements, expected {}", elements.size(), wanted.size());
+    for (size_t i = 0; i < elements.size(); ++i) compare(elements[i], wanted[i], rtol, atol);
+    return;
+  }
   MC_CHECK(actual.dtype() == expected.dtype(), "element type {}, expected {}", mc::dtype_name(actual.dtype()),
            mc::dtype_name(expected.dtype()));
   if (expected.dtype() == mc::DType::kString) {
@@ -50,23 +69,38 @@ void compare(const mc::Slot& actual, const mc::Slot& expected, double rtol, doub
            x.numel() ? (x - y).abs().max().item<double>() : 0.0);
 }
 
+void check_type(const mc::Type& type, const mc::Slot& value) {
+  if (type.kind == mc::Type::Kind::kUnknown || !value.defined()) return;
+  if (type.kind == mc::Type::Kind::kOptional) {
+    if (type.element && !mc::is_empty_optional(value)) check_type(*type.element, value);
+    return;
+  }
+  MC_CHECK(!mc::is_empty_optional(value), "inferred {}, got an empty optional", mc::to_string(type));
+  const bool sequence = type.kind == mc::Type::Kind::kSequence;
+  MC_CHECK(sequence == mc::is_sequence(value), "inferred {}, got {} sequence", mc::to_string(type),
+           sequence ? "no" : "a");
+  if (sequence) {
+    for (const mc::Slot& element : value.extra->sequence) {
+      if (type.element) check_type(*type.element, element);
+    }
+    return;
+  }
+  MC_CHECK(type.dtype == mc::DType::kUndefined || type.dtype == value.dtype(), "inferred {}, got {}",
+           mc::to_string(type), mc::dtype_name(value.dtype()));
+  const std::vector<int64_t> sizes = mc::slot_dims(value);
+  bool holds = !type.shape || type.shape->size() == sizes.size();
+  for (size_t d = 0; holds && type.shape && d < sizes.size(); ++d) {
+    holds = !(*type.shape)[d].known() || (*type.shape)[d].value == sizes[d];
+  }
+  MC_CHECK(holds, "inferred {}, got [{}]", mc::to_string(type), fmt::join(sizes, ","));
+}
+
 // What inference says without the declared types of outputs must hold for what running gave.
 void check_inference(mc::Model model, const std::vector<mc::Slot>& outputs) {
   model.graph.value_infos.clear();
   for (mc::ValueInfo& output : model.graph.outputs) output.type = mc::Type();
   mc::infer_shapes(model);
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const mc::Type& type = model.graph.outputs[i].type;
-    if (!type.is_tensor() || !outputs[i].tensor.defined()) continue;
-    MC_CHECK(type.dtype == mc::DType::kUndefined || type.dtype == outputs[i].dtype(), "inferred {}, got {}",
-             mc::to_string(type), mc::dtype_name(outputs[i].dtype()));
-    const at::IntArrayRef sizes = outputs[i].tensor.sizes();
-    bool holds = !type.shape || type.shape->size() == sizes.size();
-    for (size_t d = 0; holds && type.shape && d < sizes.size(); ++d) {
-      holds = !(*type.shape)[d].known() || (*type.shape)[d].value == sizes[d];
-    }
-    MC_CHECK(holds, "inferred {}, got [{}]", mc::to_string(type), fmt::join(sizes, ","));
-  }
+  for (size_t i = 0; i < outputs.size(); ++i) check_type(model.graph.outputs[i].type, outputs[i]);
 }
 
 void run_case(const fs::path& folder) {
