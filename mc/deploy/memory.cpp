@@ -4,7 +4,7 @@
 #include <fstream>
 #include <string>
 
-#include <malloc.h>
+#include "mc/base/free_memory.h"
 
 namespace mc {
 namespace {
@@ -30,7 +30,7 @@ bool reset_peak() {
 }  // namespace
 
 PeakMemory::PeakMemory() {
-  malloc_trim(0);  // freed memory that is still ours would hide growth
+  release_free_memory();  // freed memory that is still ours would hide growth
   exact_ = reset_peak();
   before_ = status_megabytes("VmRSS");
 }
