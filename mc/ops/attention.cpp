@@ -1,4 +1,6 @@
 // Attention and rotary position embedding.
+#include "mc/ops/attention.h"
+
 #include <cmath>
 #include <limits>
 
@@ -38,22 +40,6 @@ Attention parse_attention(const Node& node) {
   return attention;
 }
 
-// [batch, sequence, heads x size] to [batch, heads, sequence, size].
-at::Tensor split_heads(const at::Tensor& x, int64_t heads, const char* attribute) {
-  if (x.dim() == 4) return x;
-  MC_CHECK(x.dim() == 3, "queries, keys and values have 3 or 4 dims, not {}", x.dim());
-  MC_CHECK(heads >= 1 && x.size(2) % heads == 0, "{} is {}; it must divide the hidden size {}", attribute,
-           heads, x.size(2));
-  return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
-}
-
-at::Tensor repeat_heads(const at::Tensor& x, int64_t heads) {
-  if (x.size(1) == heads) return x;
-  MC_CHECK(x.size(1) >= 1 && heads % x.size(1) == 0, "{} query heads cannot share {} key heads", heads,
-           x.size(1));
-  return x.repeat_interleave(heads / x.size(1), 1, heads);
-}
-
 // Which keys a query may see by its position: causality, a sliding window, the number of valid keys of
 // each sample. Undefined when it may see all.
 at::Tensor visible_keys(const Attention& attention, int64_t queries, int64_t keys, int64_t past,
@@ -83,12 +69,6 @@ at::Tensor combine_mask(at::Tensor mask, const at::Tensor& visible, int64_t keys
   if (boolean) return visible.defined() ? mask & visible : mask;
   mask = mask.to(type);
   return visible.defined() ? at::where(visible, mask, at::scalar_tensor(hidden, mask.options())) : mask;
-}
-
-// Softmax that gives zeros where a query sees no key.
-at::Tensor masked_softmax(const at::Tensor& scores, std::optional<at::ScalarType> type) {
-  const at::Tensor blind = (scores == -std::numeric_limits<double>::infinity()).all(-1, /*keepdim=*/true);
-  return at::softmax(type ? scores.to(*type) : scores, -1).masked_fill(blind, 0).to(scores.scalar_type());
 }
 
 // Step by step, for what the fused function does not do: capped scores, another precision, scores as output.
@@ -140,8 +120,7 @@ Kernel bind_attention(const BindContext& context) {
       y = fused ? at::scaled_dot_product_attention(q, k, v, optional, 0, false, scale)
                 : explicit_attention(attention, q, k, v, mask, scale, args);
     }
-    if (flat) y = y.transpose(1, 2).reshape({y.size(0), y.size(2), y.size(1) * y.size(3)});
-    args.out(0, y);
+    args.out(0, flat ? merge_heads(y) : y);
   };
 }
 
@@ -204,18 +183,50 @@ Kernel bind_rotary(const BindContext& context) {
                size / 2);
       return chosen.unsqueeze(1);
     };
-    const at::Tensor cosine = angles(args.in(1)), sine = angles(args.in(2));
-    const at::Tensor turned = data.narrow(3, 0, size);
-    const at::Tensor a = interleaved ? turned.slice(3, 0, size, 2) : turned.narrow(3, 0, size / 2);
-    const at::Tensor b = interleaved ? turned.slice(3, 1, size, 2) : turned.narrow(3, size / 2, size / 2);
-    const at::Tensor real = cosine * a - sine * b, imaginary = sine * a + cosine * b;
-    at::Tensor y = interleaved ? at::stack({real, imaginary}, -1).flatten(3) : at::cat({real, imaginary}, 3);
-    if (size < data.size(3)) y = at::cat({y, data.narrow(3, size, data.size(3) - size)}, 3);
-    args.out(0, x.dim() == 4 ? y : y.transpose(1, 2).reshape(x.sizes()));
+    const at::Tensor y = turn_pairs(data, angles(args.in(1)), angles(args.in(2)), interleaved);
+    args.out(0, x.dim() == 4 ? y : merge_heads(y));
   };
 }
 
 }  // namespace
+
+at::Tensor split_heads(const at::Tensor& x, int64_t heads, const char* attribute) {
+  if (x.dim() == 4) return x;
+  MC_CHECK(x.dim() == 3, "queries, keys and values have 3 or 4 dims, not {}", x.dim());
+  MC_CHECK(heads >= 1 && x.size(2) % heads == 0, "{} is {}; it must divide the hidden size {}", attribute,
+           heads, x.size(2));
+  return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
+}
+
+at::Tensor merge_heads(const at::Tensor& x) {
+  return x.transpose(1, 2).reshape({x.size(0), x.size(2), x.size(1) * x.size(3)});
+}
+
+at::Tensor repeat_heads(const at::Tensor& x, int64_t heads) {
+  if (x.size(1) == heads) return x;
+  MC_CHECK(x.size(1) >= 1 && heads % x.size(1) == 0, "{} query heads cannot share {} key heads", heads,
+           x.size(1));
+  return x.repeat_interleave(heads / x.size(1), 1, heads);
+}
+
+at::Tensor masked_softmax(const at::Tensor& scores, std::optional<at::ScalarType> type) {
+  const at::Tensor blind = (scores == -std::numeric_limits<double>::infinity()).all(-1, /*keepdim=*/true);
+  return at::softmax(type ? scores.to(*type) : scores, -1).masked_fill(blind, 0).to(scores.scalar_type());
+}
+
+at::Tensor turn_pairs(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine,
+                      bool interleaved) {
+  const int64_t size = 2 * cosine.size(-1);
+  MC_CHECK(size <= x.size(3) && sine.sizes() == cosine.sizes(),
+           "{} elements of a head of {} cannot be turned in pairs", size, x.size(3));
+  const at::Tensor turned = x.narrow(3, 0, size);
+  const at::Tensor a = interleaved ? turned.slice(3, 0, size, 2) : turned.narrow(3, 0, size / 2);
+  const at::Tensor b = interleaved ? turned.slice(3, 1, size, 2) : turned.narrow(3, size / 2, size / 2);
+  const at::Tensor real = cosine * a - sine * b, imaginary = sine * a + cosine * b;
+  const at::Tensor y =
+      interleaved ? at::stack({real, imaginary}, -1).flatten(3) : at::cat({real, imaginary}, 3);
+  return size < x.size(3) ? at::cat({y, x.narrow(3, size, x.size(3) - size)}, 3) : y;
+}
 
 std::vector<Op> attention_ops() {
   return {

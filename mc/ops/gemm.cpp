@@ -54,15 +54,8 @@ double gemm_macs(const Node& node, std::span<const Shape> inputs, std::span<cons
 void infer_matmul(InferContext& context) {
   const Shape* a = input_shape(context, 0);
   const Shape* b = input_shape(context, 1);
-  if (!a || !b) return context.output(0, Type::tensor(input_dtype(context, 0)));
-  MC_CHECK(!a->empty() && !b->empty(), "MatMul takes no scalars");
-  const size_t rows = a->size() > 1 ? 1 : 0, columns = b->size() > 1 ? 1 : 0;
-  merge_dims(a->back(), (*b)[b->size() - 1 - columns]);
-  Shape y = broadcast_shapes(Shape(a->begin(), a->end() - 1 - static_cast<long>(rows)),
-                             Shape(b->begin(), b->end() - 1 - static_cast<long>(columns)));
-  if (rows) y.push_back((*a)[a->size() - 2]);
-  if (columns) y.push_back(b->back());
-  context.output(0, Type::tensor(input_dtype(context, 0), y));
+  context.output(
+      0, Type::tensor(input_dtype(context, 0), a && b ? std::optional(matmul_shape(*a, *b)) : std::nullopt));
 }
 
 double matmul_macs(const Node&, std::span<const Shape> inputs, std::span<const Shape> outputs) {

@@ -75,6 +75,17 @@ Shape broadcast_shapes(const Shape& a, const Shape& b) {
   return result;
 }
 
+Shape matmul_shape(const Shape& a, const Shape& b) {
+  MC_CHECK(!a.empty() && !b.empty(), "a product of matrices takes no scalars");
+  const size_t rows = a.size() > 1 ? 1 : 0, columns = b.size() > 1 ? 1 : 0;
+  merge_dims(a.back(), b[b.size() - 1 - columns]);
+  Shape y = broadcast_shapes(Shape(a.begin(), a.end() - 1 - static_cast<long>(rows)),
+                             Shape(b.begin(), b.end() - 1 - static_cast<long>(columns)));
+  if (rows) y.push_back(a[a.size() - 2]);
+  if (columns) y.push_back(b.back());
+  return y;
+}
+
 Dim add_dims(const Dim& a, const Dim& b) {
   if (a.known() && b.known()) return Dim(a.value + b.value);
   if (a.value == 0) return b;

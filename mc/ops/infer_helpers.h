@@ -30,6 +30,8 @@ Dim merge_dims(const Dim& a, const Dim& b);
 // numpy's broadcasting, symbols kept: batch with 1 is batch, batch with 7 is 7. Throws Error on different
 // numbers of which none is 1.
 Shape broadcast_shapes(const Shape& a, const Shape& b);
+// numpy's matmul: batch axes broadcast, vectors allowed. Throws Error where the inner dims differ.
+Shape matmul_shape(const Shape& a, const Shape& b);
 
 // Arithmetic on dims: a number when both are, a symbol where one is neutral (x*1, x+0), unknown otherwise.
 Dim add_dims(const Dim& a, const Dim& b);

@@ -11,20 +11,11 @@
 namespace mc {
 namespace {
 
-// A parameter of one number, or one for each slice of `axis` of a tensor with `rank` dims.
-at::Tensor along(const at::Tensor& parameter, int64_t axis, int64_t rank) {
-  if (parameter.numel() == 1) return parameter.reshape({});
-  if (parameter.dim() == rank) return parameter;  // already laid out to broadcast
-  std::vector<int64_t> shape(rank, 1);
-  shape[normalize_axis(axis, rank)] = parameter.numel();
-  return parameter.view(shape);
-}
-
 // x - zero_point as doubles; `axis` is the one that zero points of several numbers lie along.
 at::Tensor centred(const KernelArgs& args, size_t data, size_t zero_point, int64_t axis) {
   const at::Tensor x = args.in(data).to(at::kDouble);
   if (!args.has(zero_point)) return x;
-  return x - along(args.in(zero_point), x.dim() == 1 ? 0 : axis, x.dim()).to(at::kDouble);
+  return x - quant_parameter_along(args.in(zero_point), x.dim() == 1 ? 0 : axis, x.dim()).to(at::kDouble);
 }
 
 // Sums of integers, rescaled to the output's scale and type. The factor is a float, as in ONNX Runtime.
@@ -48,8 +39,8 @@ Kernel bind_conv_integer(const BindContext& context) {
 Kernel bind_qlinear_matmul(const BindContext&) {
   return [](const KernelArgs& args) {
     const at::Tensor sums = at::matmul(centred(args, 0, 2, -2), centred(args, 3, 5, -1));
-    const at::Tensor factor =
-        along(args.in(1), -2, sums.dim()) * along(args.in(4), -1, sums.dim()) / args.in(6).reshape({});
+    const at::Tensor factor = quant_parameter_along(args.in(1), -2, sums.dim()) *
+                              quant_parameter_along(args.in(4), -1, sums.dim()) / args.in(6).reshape({});
     args.out(0, requantize(sums, factor.to(at::kFloat), args, 7));
   };
 }
@@ -59,7 +50,7 @@ Kernel bind_qlinear_conv(const BindContext& context) {
     const at::Tensor bias = args.has(8) ? args.in(8).to(at::kDouble) : at::Tensor();
     const at::Tensor sums = convolution(centred(args, 0, 2, 1), centred(args, 3, 5, 0), bias);
     const at::Tensor factor =
-        args.in(1).reshape({}) * along(args.in(4), 1, sums.dim()) / args.in(6).reshape({});
+        args.in(1).reshape({}) * quant_parameter_along(args.in(4), 1, sums.dim()) / args.in(6).reshape({});
     args.out(0, requantize(sums, factor, args, 7));
   };
 }
@@ -68,12 +59,7 @@ Kernel bind_qlinear_conv(const BindContext& context) {
 void infer_product(InferContext& context, size_t other, DType dtype) {
   const Shape* a = input_shape(context, 0);
   const Shape* b = input_shape(context, other);
-  if (!a || !b || a->size() < 2 || b->size() < 2) return context.output(0, Type::tensor(dtype));
-  merge_dims(a->back(), (*b)[b->size() - 2]);
-  Shape y = broadcast_shapes(Shape(a->begin(), a->end() - 2), Shape(b->begin(), b->end() - 2));
-  y.push_back((*a)[a->size() - 2]);
-  y.push_back(b->back());
-  context.output(0, Type::tensor(dtype, y));
+  context.output(0, Type::tensor(dtype, a && b ? std::optional(matmul_shape(*a, *b)) : std::nullopt));
 }
 
 Op integer_op(const char* name, std::function<Kernel(const BindContext&)> bind,

@@ -5,11 +5,14 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/ops/float4.h"
+#include "mc/ops/infer_helpers.h"
 
 namespace mc {
 
 Slot round_to(const at::Tensor& scaled, const at::Tensor& zero_point, DType type, bool saturate) {
   const int bits = dtype_bits(type);
+  if (type == DType::kFloat4E2M1) return to_float4(scaled);
   if (dtype_is_float(type)) {
     MC_CHECK(bits == 8, "quantizing to {} is not supported", dtype_name(type));
     const at::ScalarType storage = to_scalar_type(type);
@@ -32,6 +35,23 @@ Slot round_to(const at::Tensor& scaled, const at::Tensor& zero_point, DType type
   extra->dtype = type;
   slot.extra = std::move(extra);
   return slot;
+}
+
+DynamicallyQuantized quantize_dynamically(const at::Tensor& given) {
+  const at::Tensor x = given.to(at::kFloat);
+  const at::Tensor low = x.numel() ? x.amin().clamp_max(0) : at::zeros({}, x.options());
+  const at::Tensor high = x.numel() ? x.amax().clamp_min(0) : low;
+  const at::Tensor scale = at::where(high == low, at::ones_like(low), high - low) / 255;
+  const at::Tensor zero = at::round(at::clamp(-low / scale, 0, 255));
+  return {round_to(x / scale, zero, DType::kUInt8, true).tensor, scale, zero.to(at::kByte)};
+}
+
+at::Tensor quant_parameter_along(const at::Tensor& parameter, int64_t axis, int64_t rank) {
+  if (parameter.numel() == 1) return parameter.reshape({});
+  if (parameter.dim() == rank) return parameter;  // already laid out to broadcast
+  std::vector<int64_t> shape(rank, 1);
+  shape[normalize_axis(axis, rank)] = parameter.numel();
+  return parameter.view(shape);
 }
 
 }  // namespace mc

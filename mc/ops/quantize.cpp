@@ -66,11 +66,12 @@ Kernel bind_dequantize(const BindContext& context) {
   return [attributes = parse(context.node)](const KernelArgs& args) {
     const at::Tensor& x = args.in(0);
     const at::Tensor scale = spread(args.in(1), x, attributes.axis, attributes.block);
+    const at::ScalarType math = at::promote_types(scale.scalar_type(), at::kFloat);
     at::Tensor y = x;
     if (args.has(2) && at::isIntegralType(x.scalar_type(), false)) {
       y = y.to(at::kInt) - spread(args.in(2), x, attributes.axis, attributes.block).to(at::kInt);
     }
-    y = y.to(at::kFloat) * scale.to(at::kFloat);
+    y = y.to(math) * scale.to(math);
     args.out(0, y.to(attributes.output == DType::kUndefined ? scale.scalar_type()
                                                             : to_scalar_type(attributes.output)));
   };
@@ -90,14 +91,10 @@ void infer_dequantize(InferContext& context) {
 
 Kernel bind_dynamic_quantize(const BindContext&) {
   return [](const KernelArgs& args) {
-    const at::Tensor x = args.in(0).to(at::kFloat);
-    const at::Tensor low = x.numel() ? x.amin().clamp_max(0) : at::zeros({}, x.options());
-    const at::Tensor high = x.numel() ? x.amax().clamp_min(0) : low;
-    const at::Tensor scale = at::where(high == low, at::ones_like(low), high - low) / 255;
-    const at::Tensor zero = at::round(at::clamp(-low / scale, 0, 255));
-    args.out(0, round_to(x / scale, zero, DType::kUInt8, true));
-    args.out(1, scale);
-    args.out(2, zero.to(at::kByte));
+    const DynamicallyQuantized x = quantize_dynamically(args.in(0));
+    args.out(0, x.codes);
+    args.out(1, x.scale);
+    args.out(2, x.zero_point);
   };
 }
 
