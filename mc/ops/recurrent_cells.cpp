@@ -140,6 +140,12 @@ Cell::Cell(const RecurrentSpec& spec, int64_t direction, const CellWeights& weig
       input_(weights.input.t()),
       recurrent_(weights.recurrent.t()) {
   if (weights.peephole.defined()) peepholes_ = weights.peephole.chunk(3);
+  if (spec.kind == CellKind::kGru) {
+    const int64_t size = recurrent_.size(0);
+    const std::vector<at::Tensor> parts = recurrent_.split_with_sizes({2 * size, size}, 1);
+    recurrent_ = parts[0];
+    candidate_ = parts[1];
+  }
   if (!weights.bias.defined()) return;
   const std::vector<at::Tensor> biases = weights.bias.chunk(2);
   if (spec.kind != CellKind::kGru || !spec.linear_before_reset) {
@@ -169,20 +175,17 @@ at::Tensor Cell::clipped(const at::Tensor& x) const {
 
 CellState Cell::step_gru(const at::Tensor& projected, const CellState& state) const {
   const int64_t size = state.hidden.size(1);
-  const at::Tensor gates = activations_[0](
-      clipped(at::addmm(projected.narrow(1, 0, 2 * size), state.hidden, recurrent_.narrow(1, 0, 2 * size))));
-  const at::Tensor update = gates.narrow(1, 0, size);
-  const at::Tensor reset = gates.narrow(1, size, size);
-  const at::Tensor candidate_input = projected.narrow(1, 2 * size, size);
-  const at::Tensor candidate_weight = recurrent_.narrow(1, 2 * size, size);
+  const std::vector<at::Tensor> inputs = projected.split_with_sizes({2 * size, size}, 1);
+  const std::vector<at::Tensor> gates =
+      activations_[0](clipped(at::addmm(inputs[0], state.hidden, recurrent_))).chunk(2, 1);
+  const at::Tensor &update = gates[0], &reset = gates[1];
   at::Tensor candidate;
   if (spec_.linear_before_reset) {
-    const at::Tensor linear = candidate_bias_.defined()
-                                  ? at::addmm(candidate_bias_, state.hidden, candidate_weight)
-                                  : at::mm(state.hidden, candidate_weight);
-    candidate = candidate_input + reset * linear;
+    const at::Tensor linear = candidate_bias_.defined() ? at::addmm(candidate_bias_, state.hidden, candidate_)
+                                                        : at::mm(state.hidden, candidate_);
+    candidate = inputs[1] + reset * linear;
   } else {
-    candidate = at::addmm(candidate_input, reset * state.hidden, candidate_weight);
+    candidate = at::addmm(inputs[1], reset * state.hidden, candidate_);
   }
   candidate = activations_[1](clipped(candidate));
   return {candidate + update * (state.hidden - candidate), {}};

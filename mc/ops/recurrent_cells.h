@@ -104,7 +104,8 @@ class Cell {
   const RecurrentSpec& spec_;
   const std::vector<CellActivation>& activations_;
   at::Tensor input_;           // [input, gates * hidden]
-  at::Tensor recurrent_;       // [hidden, gates * hidden]
+  at::Tensor recurrent_;       // [hidden, gates * hidden]; of a GRU its two gates only
+  at::Tensor candidate_;       // GRU: [hidden, hidden]
   at::Tensor input_bias_;      // what is added before the recurrence
   at::Tensor candidate_bias_;  // GRU with linear_before_reset: what is added to the candidate before reset
   std::vector<at::Tensor> peepholes_;

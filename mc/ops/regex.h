@@ -6,14 +6,15 @@
 
 #include <cstdint>
 #include <string_view>
-#include <utility>
 #include <vector>
+
+#include "mc/ops/regex_classes.h"
 
 namespace mc {
 
 // A set of code points.
 struct CodeSet {
-  std::vector<std::pair<char32_t, char32_t>> ranges;  // first and last
+  CodeRanges ranges;
   bool negated = false;
   bool fold_case = false;
 

@@ -1,10 +1,10 @@
 #include "mc/ops/regex_parse.h"
 
 #include <algorithm>
-#include <array>
 #include <string>
 
 #include "mc/base/error.h"
+#include "mc/ops/regex_classes.h"
 #include "mc/ops/utf8.h"
 
 namespace mc {
@@ -12,54 +12,8 @@ namespace {
 
 constexpr int kMaxRepeat = 1000;  // RE2's own limit
 constexpr int kMaxNesting = 200;
-constexpr char32_t kMaxCode = 0x10FFFF;
 
-using Ranges = std::vector<std::pair<char32_t, char32_t>>;
 using NodePointer = std::unique_ptr<RegexNode>;
-
-struct NamedClass {
-  std::u32string_view name;
-  Ranges ranges;
-};
-
-const std::vector<NamedClass>& posix_classes() {
-  static const std::vector<NamedClass> classes = {
-      {U"alnum", {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}}},
-      {U"alpha", {{'A', 'Z'}, {'a', 'z'}}},
-      {U"ascii", {{0, 0x7F}}},
-      {U"blank", {{'\t', '\t'}, {' ', ' '}}},
-      {U"cntrl", {{0, 0x1F}, {0x7F, 0x7F}}},
-      {U"digit", {{'0', '9'}}},
-      {U"graph", {{'!', '~'}}},
-      {U"lower", {{'a', 'z'}}},
-      {U"print", {{' ', '~'}}},
-      {U"punct", {{'!', '/'}, {':', '@'}, {'[', '`'}, {'{', '~'}}},
-      {U"space", {{'\t', '\r'}, {' ', ' '}}},
-      {U"upper", {{'A', 'Z'}}},
-      {U"word", {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}, {'_', '_'}}},
-      {U"xdigit", {{'0', '9'}, {'A', 'F'}, {'a', 'f'}}},
-  };
-  return classes;
-}
-
-Ranges complement(Ranges ranges) {
-  std::ranges::sort(ranges);
-  Ranges result;
-  char32_t next = 0;
-  for (const auto& [first, last] : ranges) {
-    if (first > next) result.emplace_back(next, first - 1);
-    next = std::max<char32_t>(next, last + 1);
-  }
-  if (next <= kMaxCode) result.emplace_back(next, kMaxCode);
-  return result;
-}
-
-// The letter of \d, \w or \s.
-Ranges perl_class(char32_t letter) {
-  if (letter == 'd') return {{'0', '9'}};
-  if (letter == 'w') return {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}, {'_', '_'}};
-  return {{'\t', '\n'}, {'\f', '\r'}, {' ', ' '}};
-}
 
 class RegexParser {
  public:
@@ -168,7 +122,7 @@ class RegexParser {
     if (take(U".")) {
       CodeSet set;
       if (flags_.dot_all)
-        set.ranges = {{0, kMaxCode}};
+        set.ranges = {{0, kLastCodePoint}};
       else
         set = {.ranges = {{'\n', '\n'}}, .negated = true};
       return set_node(std::move(set));
@@ -268,25 +222,24 @@ class RegexParser {
     return set;
   }
 
-  void take_posix(Ranges& ranges) {
+  void take_posix(CodeRanges& ranges) {
     take(U"[:");
     const bool negated = take(U"^");
-    for (const NamedClass& known : posix_classes()) {
-      const std::u32string closed = std::u32string(known.name) + U":]";
-      if (!take(closed)) continue;
-      const Ranges found = negated ? complement(known.ranges) : known.ranges;
-      ranges.insert(ranges.end(), found.begin(), found.end());
-      return;
-    }
-    broken("there is no class of that name");
+    const size_t end = text_.find(U":]", at_);
+    if (end == std::u32string::npos) broken("a '[:' is not closed");
+    const CodeRanges* known = posix_class(std::u32string_view(text_).substr(at_, end - at_));
+    if (!known) broken("there is no class of that name");
+    at_ = end + 2;
+    const CodeRanges found = negated ? complement(*known) : *known;
+    ranges.insert(ranges.end(), found.begin(), found.end());
   }
 
   // \d, \w, \s and their opposites.
-  bool take_class(Ranges& ranges) {
+  bool take_class(CodeRanges& ranges) {
     for (const char32_t letter : {U'd', U'w', U's'}) {
       const bool positive = take(std::u32string{U'\\', letter});
       if (!positive && !take(std::u32string{U'\\', letter - 32})) continue;
-      const Ranges found = positive ? perl_class(letter) : complement(perl_class(letter));
+      const CodeRanges found = positive ? perl_class(letter) : complement(perl_class(letter));
       ranges.insert(ranges.end(), found.begin(), found.end());
       return true;
     }
@@ -326,7 +279,7 @@ class RegexParser {
       const bool decimal = c >= '0' && c <= '9';
       if (!decimal && !(c >= 'a' && c <= 'f')) broken("this is no hexadecimal digit");
       code = code * 16 + (decimal ? c - '0' : c - 'a' + 10);
-      if (code > kMaxCode) broken("there is no such code point");
+      if (code > kLastCodePoint) broken("there is no such code point");
     }
     if (digits == 0 || (braces ? !take(U"}") : digits != 2)) broken("a hexadecimal code point is cut short");
     return code;
