@@ -370,8 +370,43 @@ def tensors(c):
         c.add("NhwcMaxPool", np.dtype(dtype).name, [x], **window)
 
 
+def other_types(c):
+    for dtype, atol in ((np.float16, 4e-3), (np.float64, 1e-7)):
+        name = np.dtype(dtype).name
+
+        def real(*dims, dtype=dtype):
+            return c.real(*dims).astype(dtype)
+
+        x, gamma = real(2, 3, 8), real(8)
+        c.add("SimplifiedLayerNormalization", name, [x, gamma], atol=atol, domain="", axis=-1)
+        if dtype == np.float64:
+            c.add("FusedMatMul", name, [x, real(2, 8, 3)], atol=atol, alpha=0.5)
+            c.add("Inverse", name, [real(3, 3)], atol=1e-5)
+            c.add("CDist", name, [real(4, 3), real(5, 3)], atol=atol, metric="sqeuclidean")
+            continue
+        for op in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
+            c.add(op, name, [x, real(2, 3, 8), gamma], atol=atol, epsilon=1e-5)
+        c.add("QuickGelu", name, [x], atol=atol)
+        c.add("RotaryEmbedding", name, [x, np.array([1], np.int64), real(6, 4), real(6, 4)], atol=atol)
+        codes, shape = Fixed(c.codes(np.uint8, 6, 2, 8)), {"K": 32, "N": 6, "bits": 4, "block_size": 16}
+        c.add("MatMulNBits", name, [real(3, 32), codes, Fixed(real(6, 2))], atol=0.1, **shape)
+        index = np.array([2, 0], np.int64)
+        gather = {"bits": 4, "block_size": 16}
+        c.add(
+            "GatherBlockQuantized",
+            name,
+            [Fixed(codes.array[:, 0]), index, Fixed(real(6, 1))],
+            atol=atol,
+            **gather,
+        )
+        lengths = [np.full(2, 2, np.int32), scalar(3, np.int32)]
+        qkv = [real(2, 3, 32), real(2, 3, 16), real(2, 3, 16)]
+        heads = {"num_heads": 4, "kv_num_heads": 2}
+        c.add("GroupQueryAttention", name, [*qkv, None, None, *lengths], outputs=3, atol=atol, **heads)
+
+
 def contrib_cases():
     cases = Cases()
-    for family in (activations, norms, products, blocks, quantized, attention, tensors):
+    for family in (activations, norms, products, blocks, quantized, attention, tensors, other_types):
         family(cases)
     return cases.all
