@@ -6,6 +6,7 @@
 
 #include "mc/base/error.h"
 #include "mc/ops/families.h"
+#include "mc/ops/float4.h"
 #include "mc/ops/infer_helpers.h"
 #include "mc/ops/kernel_helpers.h"
 
@@ -51,29 +52,16 @@ bool sub_byte(DType type) {
   return dtype_bits(type) > 0 && dtype_bits(type) < 8;
 }
 
-at::Tensor round_to_float4(const at::Tensor& x) {
-  // E2M1's magnitudes are 0 .5 1 1.5 2 3 4 6: steps of .5 below 2, of 1 below 4, of 2 above; ties to even.
-  const at::Tensor magnitude = x.abs().clamp_max(6.0);
-  const at::Tensor step =
-      at::where(magnitude < 2.0, 0.5, at::where(magnitude < 4.0, 1.0, 2.0)).to(at::kFloat);
-  const at::Tensor rounded = at::copysign((magnitude / step).round() * step, x);
-  return at::where(x.isnan(), -0.0, rounded).to(at::kFloat);  // it has no NaN
-}
-
 // Sub-byte integers are kept one a byte and wrap around like the machine's own types.
 Slot to_sub_byte(const at::Tensor& x, DType to) {
+  if (to == DType::kFloat4E2M1) return to_float4(x);
+  const int64_t range = int64_t{1} << dtype_bits(to);
+  const bool is_signed = to == DType::kInt4 || to == DType::kInt2;
+  at::Tensor code = x.to(at::kLong).remainder(range);
+  if (is_signed) code = at::where(code >= range / 2, code - range, code);
+  Slot result = code.to(is_signed ? at::kChar : at::kByte);
   auto extra = std::make_shared<Slot::Extra>();
   extra->dtype = to;
-  Slot result;
-  if (to == DType::kFloat4E2M1) {
-    result.tensor = round_to_float4(x.to(at::kFloat));
-  } else {
-    const int64_t range = int64_t{1} << dtype_bits(to);
-    const bool is_signed = to == DType::kInt4 || to == DType::kInt2;
-    at::Tensor code = x.to(at::kLong).remainder(range);
-    if (is_signed) code = at::where(code >= range / 2, code - range, code);
-    result.tensor = code.to(is_signed ? at::kChar : at::kByte);
-  }
   result.extra = std::move(extra);
   return result;
 }
