@@ -165,7 +165,8 @@ class Run {
     with_context([&] { return fmt::format("export of '{}'", stage); },
                  [&] {
                    export_model(read_onnx(folder_.stage_model(stage)),
-                                quantized ? quantize_ : std::optional<QuantizeOptions>(), file);
+                                quantized ? quantize_ : std::optional<QuantizeOptions>(), file,
+                                recipe_.exports.opset);
                  });
     exported_.push_back({name, file, folder_.stage_model(stage), test});
     ModelResult model;

@@ -136,7 +136,7 @@ class OpsetConversion {
                    convert(import->second, [&](int64_t version, bool up) {
                      OpsetScope scope;
                      for (const ValueInfo& info : function.value_infos) scope.types[info.name] = info.type;
-                     step_nodes(function.nodes, version, up, scope);
+                     step_nodes(function.nodes, version, up, scope, nullptr);
                    });
                  });
     import->second = target_;
@@ -146,7 +146,10 @@ class OpsetConversion {
     MC_CHECK(from >= kOldestConvertible && from <= kNewestConvertible,
              "opset {} cannot be converted; only {} to {} can", from, kOldestConvertible, kNewestConvertible);
     for (int64_t version = from + 1; version <= target_; ++version) step(version, true);
-    for (int64_t version = from; version > target_; --version) step(version, false);
+    for (int64_t version = from; version > target_; --version) {
+      step(version, false);
+      drop_consumed();
+    }
   }
 
   bool is_function(const Node& node) const {
@@ -180,15 +183,21 @@ class OpsetConversion {
   void step_graph(Graph& graph, int64_t version, bool up, const OpsetScope* outer) {
     if (!concerns(graph.nodes, version, up)) return;
     OpsetScope scope = scope_of(graph, outer);
-    step_nodes(graph.nodes, version, up, scope);
+    step_nodes(graph.nodes, version, up, scope, &graph);
   }
 
-  void step_nodes(std::vector<Node>& nodes, int64_t version, bool up, OpsetScope& scope) {
+  // `graph` is null in functions.
+  void step_nodes(std::vector<Node>& nodes, int64_t version, bool up, OpsetScope& scope, Graph* graph) {
     std::vector<Node> done;
     done.reserve(nodes.size());
     for (Node& node : nodes) {
       for (Attribute& attribute : node.attributes) {
         for (Graph* subgraph : attribute.graphs()) step_graph(*subgraph, version, up, &scope);
+      }
+      if (graph && !up && moves_to_initializers(node, version)) {
+        scope.constants[node.outputs[0]] = *node.get_tensor("value");
+        graph->add_initializer(node.outputs[0], *node.get_tensor("value"));
+        continue;
       }
       if (is_main(node.domain)) {
         step_node(node, version, up, scope, done);
@@ -201,6 +210,16 @@ class OpsetConversion {
       if (tensor) scope.constants[last.outputs.at(0)] = *tensor;
     }
     nodes = std::move(done);
+  }
+
+  // Constants of types that the old form of the operator does not take. Before IR version 4 initializers
+  // would have to be inputs too.
+  bool moves_to_initializers(const Node& node, int64_t version) const {
+    if (!node.is("Constant") || model_.ir_version < 4) return false;
+    const OpsetChange* change = change_of(node, version, /*up=*/false);
+    const Attribute* value = node.find("value");
+    const Tensor* tensor = value ? std::get_if<Tensor>(&value->value) : nullptr;
+    return change && tensor && (change->new_types >> static_cast<int>(tensor->dtype) & 1) != 0;
   }
 
   void step_node(Node& node, int64_t version, bool up, OpsetScope& scope, std::vector<Node>& done) {
@@ -235,41 +254,59 @@ class OpsetConversion {
     } else if (const OpsetRule& rule = up ? change->up : change->down) {
       rule(step);
     }
+    if (!up) step.trim_inputs();  // older operators have no optional inputs to omit
     ++changed_;
   }
 
   void refuse_new_types(const OpsetStep& step, TypeSet types) const {
     for (const auto* values : {&step.node.inputs, &step.node.outputs}) {
       for (const std::string& value : *values) {
-        const DType type = step.dtype(value);
-        if (types >> static_cast<int>(type) & 1) {
-          step.refuse("opset {} does not take {} ('{}')", step.to, dtype_name(type), value);
+        const DType element = step.dtype(value);
+        if (types >> static_cast<int>(element) & 1) {
+          step.refuse("opset {} does not take {} ('{}')", step.to, dtype_name(element), value);
         }
+        const Type* type = step.type(value);
+        const bool sequence = type && type->kind == Type::Kind::kSequence && (types & kSequences);
+        const bool optional = type && type->kind == Type::Kind::kOptional && (types & kOptionals);
+        if (sequence || optional)
+          step.refuse("opset {} does not take {} ('{}')", step.to, to_string(*type), value);
       }
     }
   }
 
-  void tidy() {
-    names_.read.clear();
-    for_each_nodes([&](std::vector<Node>& nodes) { collect_names(nodes); });
-    for_each_graph(model_.graph, [&](Graph& graph) {
-      for (const ValueInfo& output : graph.outputs) names_.read.insert(output.name);
-    });
-    const auto unread = [&](const std::string& name) {
-      return names_.consumed.contains(name) && !names_.read.contains(name);
-    };
+  // Constants that became attributes, where nothing else reads them.
+  void drop_consumed() {
+    if (names_.consumed.empty()) return;
+    std::unordered_set<std::string> read;
     for_each_nodes([&](std::vector<Node>& nodes) {
-      std::erase_if(nodes,
-                    [&](const Node& node) { return node.is("Constant") && unread(node.outputs.at(0)); });
+      for (const Node& node : nodes) read.insert(node.inputs.begin(), node.inputs.end());
+    });
+    for_each_graph(model_.graph, [&](Graph& graph) {
+      for (const ValueInfo& output : graph.outputs) read.insert(output.name);
+    });
+    for (const Function& function : model_.functions) {
+      read.insert(function.outputs.begin(), function.outputs.end());
+    }
+    std::erase_if(names_.consumed, [&](const std::string& name) { return read.contains(name); });
+    for_each_nodes([&](std::vector<Node>& nodes) {
+      std::erase_if(nodes, [&](const Node& node) {
+        return node.is("Constant") && names_.consumed.contains(node.outputs.at(0));
+      });
     });
     for_each_graph(model_.graph, [&](Graph& graph) {
       for (const std::string& name : names_.consumed) {
         const bool input = std::ranges::find(graph.inputs, name, &ValueInfo::name) != graph.inputs.end();
-        if (unread(name) && !input) graph.erase_initializer(name);
+        if (!input) graph.erase_initializer(name);
       }
+    });
+    names_.dropped.insert(names_.consumed.begin(), names_.consumed.end());
+    names_.consumed.clear();
+  }
+
+  void tidy() {
+    for_each_graph(model_.graph, [&](Graph& graph) {
       std::erase_if(graph.value_infos, [&](const ValueInfo& info) {
-        return find_metadata(info.metadata, kInferred) || names_.dropped.contains(info.name) ||
-               unread(info.name);
+        return find_metadata(info.metadata, kInferred) || names_.dropped.contains(info.name);
       });
     });
   }

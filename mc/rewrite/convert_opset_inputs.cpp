@@ -153,6 +153,7 @@ void pad_to_inputs(OpsetStep& step) {
 }
 
 void pad_to_attributes(OpsetStep& step) {
+  if (step.dtype(step.node.input(0)) == DType::kInt64) step.refuse("opset {} does not take int64", step.to);
   scalar_to_attribute(step, "value", 2);
   to_attribute("pads", 1)(step);
 }

@@ -238,6 +238,29 @@ void shape_slice(OpsetStep& step) {
   step.after("Slice", {step.rename_output(0), first, last}, output);
 }
 
+// With ceil_mode, windows that start behind the data and its padding at the front count no more since
+// opset 22.
+void pool_windows_inside(OpsetStep& step) {
+  if (step.node.get_int("ceil_mode", 0) == 0 || step.node.get_string("auto_pad", "NOTSET") != "NOTSET")
+    return;
+  const std::vector<int64_t> kernel = step.node.get_ints("kernel_shape");
+  const std::vector<int64_t> strides = step.node.get_ints("strides", std::vector<int64_t>(kernel.size(), 1));
+  const std::vector<int64_t> dilations =
+      step.node.get_ints("dilations", std::vector<int64_t>(kernel.size(), 1));
+  const std::vector<int64_t> pads = step.node.get_ints("pads", std::vector<int64_t>(2 * kernel.size(), 0));
+  const Shape* shape = step.shape(step.node.input(0));
+  for (size_t i = 0; i < kernel.size(); ++i) {
+    const int64_t front = pads.at(i), back = pads.at(i + kernel.size()), stride = strides.at(i);
+    const int64_t window = (kernel[i] - 1) * dilations.at(i) + 1;
+    if (back + stride <= window) continue;  // whatever the size
+    const Dim size = shape && shape->size() == kernel.size() + 2 ? (*shape)[i + 2] : Dim();
+    if (!size.known()) step.refuse("with ceil_mode its windows differ where sizes are not known");
+    const int64_t steps = (size.value + front + back - window + stride - 1) / std::max<int64_t>(stride, 1);
+    if (steps * stride >= size.value + front)
+      step.refuse("with ceil_mode it has a window more before opset 22");
+  }
+}
+
 void max_pool_one_output(OpsetStep& step) {
   if (step.is_read(1)) step.refuse("opset {} does not give the indices", step.to);
   step.drop_outputs(1);
@@ -245,6 +268,7 @@ void max_pool_one_output(OpsetStep& step) {
 }
 
 void top_k_largest(OpsetStep& step) {
+  if (step.dtype(step.node.input(0)) == DType::kInt64) step.refuse("opset {} does not take int64", step.to);
   without_attributes({{"largest", 1}})(step);
   step.node.erase("sorted");
 }

@@ -69,6 +69,7 @@ void same_shapes(OpsetStep& step);
 void same_types(OpsetStep& step);
 void gemm_with_zeros(OpsetStep& step);
 void shape_slice(OpsetStep& step);
+void pool_windows_inside(OpsetStep& step);
 void max_pool_one_output(OpsetStep& step);
 void top_k_largest(OpsetStep& step);
 void quantize_per_tensor(OpsetStep& step);

@@ -5,8 +5,6 @@
 // of automatic padding on the other side before 11; engines follow the newer text for both.
 #include "mc/rewrite/convert_opset_table.h"
 
-#include <algorithm>
-
 #include "mc/rewrite/convert_opset_rules.h"
 
 namespace mc {
@@ -40,7 +38,9 @@ constexpr TypeSet kInts = kSmallInts | kWide;
 constexpr TypeSet kAllButInt64 = kInts & ~types(DType::kInt64);
 constexpr TypeSet kSigned = types(DType::kInt8, DType::kInt16, DType::kInt32, DType::kInt64);
 
-std::vector<OpsetHistory> make_histories() {
+}  // namespace
+
+std::vector<OpsetHistory> make_opset_histories() {
   using namespace opset_rules;
   return {
       {"Abs", 7, {{13, kBf16}}},
@@ -72,7 +72,7 @@ std::vector<OpsetHistory> make_histories() {
        {{10, 0, {}, without_attributes({{"ceil_mode", 0}})},
         {11},
         {19, 0, {}, without_attributes({{"dilations", 1}})},
-        {22, kBf16}}},
+        {22, kBf16, pool_windows_inside, pool_windows_inside}}},
       {"BatchNormalization",
        7,
        {{9, 0, batch_norm_per_channel},
@@ -194,10 +194,24 @@ std::vector<OpsetHistory> make_histories() {
         {13, kBf16, softmax_of_matrix_to_axis, softmax_of_axis_to_matrix}}},
       {"Identity",
        7,
-       {{13, kBf16}, {14}, {16}, {19, kFloat8}, {21, kInt4}, {23, kFloat4}, {24, kE8M0}, {25, kInt2}}},
+       {{13, kBf16},
+        {14, kSequences},
+        {16, kOptionals},
+        {19, kFloat8},
+        {21, kInt4},
+        {23, kFloat4},
+        {24, kE8M0},
+        {25, kInt2}}},
       {"If",
        7,
-       {{11}, {13}, {16, kBf16}, {19, kFloat8}, {21, kInt4}, {23, kFloat4}, {24, kE8M0}, {25, kInt2}}},
+       {{11},
+        {13, kSequences},
+        {16, kBf16 | kOptionals},
+        {19, kFloat8},
+        {21, kInt4},
+        {23, kFloat4},
+        {24, kE8M0},
+        {25, kInt2}}},
       {"ImageDecoder", 20, {}},
       {"InstanceNormalization", 7, {{22, kBf16}}},
       {"IsInf", 10, {{20, kFloat8 | kBf16 | kF16}}},
@@ -216,7 +230,14 @@ std::vector<OpsetHistory> make_histories() {
         {13, kBf16, softmax_of_matrix_to_axis, softmax_of_axis_to_matrix}}},
       {"Loop",
        7,
-       {{11}, {13}, {16, kBf16}, {19, kFloat8}, {21, kInt4}, {23, kFloat4}, {24, kE8M0}, {25, kInt2}}},
+       {{11},
+        {13, kSequences},
+        {16, kBf16 | kOptionals},
+        {19, kFloat8},
+        {21, kInt4},
+        {23, kFloat4},
+        {24, kE8M0},
+        {25, kInt2}}},
       {"LpNormalization", 7, {{22, kBf16}}},
       {"LpPool",
        7,
@@ -230,7 +251,7 @@ std::vector<OpsetHistory> make_histories() {
         {10, 0, {}, without_attributes({{"ceil_mode", 0}, {"dilations", 1}})},
         {11},
         {12, kBytes},
-        {22, kBf16}}},
+        {22, kBf16, pool_windows_inside, pool_windows_inside}}},
       {"MaxRoiPool", 7, {{22, kBf16}}},
       {"MaxUnpool", 9, {{11}, {22, kBf16}}},
       {"Mean", 7, {{8, 0, {}, same_shapes}, {13, kBf16}}},
@@ -254,7 +275,7 @@ std::vector<OpsetHistory> make_histories() {
       {"PRelu", 7, {{9, kWide}, {16, kBf16}}},
       {"Pad",
        7,
-       {{11, kInts, pad_to_inputs, pad_to_attributes},
+       {{11, kAllButInt64, pad_to_inputs, pad_to_attributes},
         {13, kComplex | kBf16 | kBool | kText},
         {18, 0, {}, pad_all_axes},
         {19, 0, {}, pad_without_wrap},
@@ -461,24 +482,6 @@ std::vector<OpsetHistory> make_histories() {
       {"Where", 9, {{16, kBf16}}},
       {"Xor", 7, {}},
   };
-}
-
-}  // namespace
-
-const OpsetChange* OpsetHistory::change(int64_t version) const {
-  const auto found = std::ranges::find(changes, version, &OpsetChange::version);
-  return found == changes.end() ? nullptr : &*found;
-}
-
-std::span<const OpsetHistory> opset_histories() {
-  static const std::vector<OpsetHistory> histories = make_histories();
-  return histories;
-}
-
-const OpsetHistory* opset_history(std::string_view op) {
-  const std::span<const OpsetHistory> all = opset_histories();
-  const auto found = std::ranges::lower_bound(all, op, {}, &OpsetHistory::op);
-  return found == all.end() || found->op != op ? nullptr : &*found;
 }
 
 }  // namespace mc

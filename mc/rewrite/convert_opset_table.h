@@ -13,6 +13,8 @@ namespace mc {
 
 // Element types as a set: bit N is ONNX's type number N.
 using TypeSet = uint64_t;
+inline constexpr TypeSet kSequences = TypeSet{1} << 40;  // beside element types: whole kinds of values
+inline constexpr TypeSet kOptionals = TypeSet{1} << 41;
 
 struct OpsetChange {
   int64_t version;           // of ai.onnx that brought the change
@@ -30,7 +32,10 @@ struct OpsetHistory {
   const OpsetChange* change(int64_t version) const;
 };
 
-// Sorted by name.
+// The table itself (convert_opset_table.cpp), sorted by name.
+std::vector<OpsetHistory> make_opset_histories();
+
+// The same, made once.
 std::span<const OpsetHistory> opset_histories();
 const OpsetHistory* opset_history(std::string_view op);  // null for what ai.onnx does not have
 
