@@ -1,6 +1,7 @@
 // Drives the ONNX reader and writer for tests in Python: onnx_roundtrip LIST, where each line of LIST is
 // MODE<tab>IN<tab>OUT. Modes: onnx (read, write), external (read, write with external data), from_text
-// (parse text, write), to_text (read, print in full). Prints a line for each that fails; exits with 1 then.
+// (parse text, write), to_text (read, print in full), through_text (read, print in full, parse that, write).
+// Prints a line for each that fails; exits with 1 then.
 #include <cstdio>
 #include <sstream>
 
@@ -16,6 +17,8 @@ void convert(const std::string& mode, const std::string& in, const std::string& 
     write_onnx(mc::parse_model(mc::read_file(in)), out);
   } else if (mode == "to_text") {
     mc::write_file_atomic(out, mc::print(mc::read_onnx(in), /*full=*/true));
+  } else if (mode == "through_text") {
+    write_onnx(mc::parse_model(mc::print(mc::read_onnx(in), /*full=*/true)), out);
   } else {
     mc::WriteOptions options;
     options.external_data = mode == "external";
