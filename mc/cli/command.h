@@ -19,6 +19,7 @@ void add_inspect(CLI::App& program, Action& action);
 void add_evaluate(CLI::App& program, Action& action);
 void add_benchmark(CLI::App& program, Action& action);
 void add_compare(CLI::App& program, Action& action);
+void add_conformance(CLI::App& program, Action& action);
 void add_report(CLI::App& program, Action& action);
 
 // Adds the command `name`; its options are members of Options, which lives as long as the program.

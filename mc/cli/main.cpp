@@ -49,6 +49,7 @@ int parse_and_run(int argc, char** argv) {
   add_evaluate(program, action);
   add_benchmark(program, action);
   add_compare(program, action);
+  add_conformance(program, action);
   add_report(program, action);
   check_command(program, argc, argv);
   try {

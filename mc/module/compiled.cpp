@@ -89,6 +89,17 @@ std::vector<at::Tensor> Compiled::check_inputs(const std::vector<at::Tensor>& gi
   return checked;
 }
 
+void Compiled::check_slots(std::vector<Slot>& given, at::Device device) const {
+  MC_CHECK(given.size() == inputs.size(), "the model has {} inputs ({}) and got {}", inputs.size(),
+           join(input_names, ", "), given.size());
+  for (size_t i = 0; i < given.size(); ++i) {
+    MC_CHECK(given[i].defined(), "input '{}' is missing", inputs[i].name);
+    if (!given[i].tensor.defined() || given[i].extra) continue;
+    check_input(inputs[i], given[i].tensor);
+    given[i].tensor = given[i].tensor.to(device);
+  }
+}
+
 Compiled compile_model(Model model, const ModuleOptions& options, const Carry& carry) {
   verify(model);
   inline_functions(model);

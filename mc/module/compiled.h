@@ -29,6 +29,8 @@ struct Compiled {
   std::unique_ptr<Plan> plan;  // as written
 
   std::vector<at::Tensor> check_inputs(const std::vector<at::Tensor>& inputs, at::Device device) const;
+  // Checks the plain tensors among them, and moves these to the device.
+  void check_slots(std::vector<Slot>& inputs, at::Device device) const;
 };
 
 // Gives the tensor to keep for an initializer, or an undefined one to take the model's value.

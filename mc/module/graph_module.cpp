@@ -92,7 +92,8 @@ std::vector<at::Tensor> GraphModule::forward(const std::vector<at::Tensor>& inpu
   const Compiled& compiled = impl_->compiled;
   std::vector<Slot> slots = to_slots(compiled.check_inputs(inputs, impl_->options.device));
   const RunContext context = impl_->context(is_training());
-  if (!context.training && !at::GradMode::is_enabled()) {
+  const bool folded = !context.training && !context.onnx_training_mode && !at::GradMode::is_enabled();
+  if (folded) {
     if (const auto plan = impl_->plan_for_inference()) {
       return to_tensors(plan->run(std::move(slots), context), compiled.output_names);
     }
@@ -102,6 +103,12 @@ std::vector<at::Tensor> GraphModule::forward(const std::vector<at::Tensor>& inpu
 
 at::Tensor GraphModule::forward(const at::Tensor& input) {
   return forward(std::vector<at::Tensor>{input}).at(0);
+}
+
+std::vector<Slot> GraphModule::forward_slots(std::vector<Slot> inputs) {
+  const Compiled& compiled = impl_->compiled;
+  compiled.check_slots(inputs, impl_->options.device);
+  return compiled.plan->run(std::move(inputs), impl_->context(is_training()));
 }
 
 GraphModule::Tapped GraphModule::forward_tapped(const std::vector<at::Tensor>& inputs,
@@ -152,6 +159,10 @@ void GraphModule::set_random(uint64_t seed, uint64_t step) {
   impl_->step = step;
 }
 
+void GraphModule::set_onnx_training_mode(bool on) {
+  impl_->onnx_training_mode = on;
+}
+
 void GraphModule::to(at::Device device, bool) {
   to_device(device);
 }
@@ -173,6 +184,7 @@ RunContext GraphModule::Impl::context(bool training) {
   context.training = training;
   context.seed = seed;
   context.step = step;
+  context.onnx_training_mode = onnx_training_mode;
   return context;
 }
 

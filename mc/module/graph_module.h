@@ -28,6 +28,7 @@
 
 #include "mc/graph/graph.h"
 #include "mc/module/state.h"
+#include "mc/ops/slot.h"
 
 namespace mc {
 
@@ -49,6 +50,9 @@ class GraphModule : public torch::nn::Module {
   // does not fit, or a node fails (naming the node).
   std::vector<at::Tensor> forward(const std::vector<at::Tensor>& inputs);
   at::Tensor forward(const at::Tensor& input);  // one input, first output
+
+  // The same for values of any kind (sequences, optionals, strings), in the graph as written.
+  std::vector<Slot> forward_slots(std::vector<Slot> inputs);
 
   // Forward that also gives the values named (`wanted`; a fused-away name resolves through provenance),
   // with autograd. Throws Error with the nearest name for one that does not exist.
@@ -94,6 +98,10 @@ class GraphModule : public torch::nn::Module {
 
   // Random operators draw from (seed, step, node).
   void set_random(uint64_t seed, uint64_t step);
+
+  // For conformance tests only: the file's training_mode decides whether batch norm and dropout train, by
+  // ONNX's rules, and not train() and eval().
+  void set_onnx_training_mode(bool on);
 
   // Copies all state from `values` (by name). Missing or extra names, or other shapes, are an Error that
   // lists them; nothing is copied then. Masks ("<parameter>.mask") are set where the module has none yet.

@@ -16,6 +16,7 @@ struct GraphModule::Impl {
   std::vector<MaskedTensor> masked;  // of compiled.state
   uint64_t seed = 0;
   uint64_t step = 0;
+  bool onnx_training_mode = false;
 
   std::atomic<uint64_t> training_runs = 0;
 
