@@ -201,7 +201,7 @@ CellState Cell::step_lstm(const at::Tensor& projected, const CellState& state) c
   const at::Tensor candidate = activations_[1](clipped(gates[3]));
   const at::Tensor cell = forget * state.cell + input * candidate;
   const at::Tensor output = gate(1, cell);
-  return {output * activations_[2](clipped(cell)), cell};
+  return {output * activations_[2](cell), cell};  // not clipped: ONNX Runtime clips what gates take in
 }
 
 }  // namespace mc

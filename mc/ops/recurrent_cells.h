@@ -41,7 +41,7 @@ struct RecurrentSpec {
   CellKind kind = CellKind::kRnn;
   std::vector<bool> reversed;        // by direction: whether it runs from the last step to the first
   bool batch_first = false;          // layout 1: batch before time, and before directions
-  double clip = 0;                   // inputs of activations stay in [-clip, clip]; 0: no limit
+  double clip = 0;                   // gates take in values in [-clip, clip]; 0: no limit
   bool input_forget = false;         // LSTM: the forget gate is 1 - the input gate
   bool linear_before_reset = false;  // GRU
   std::vector<std::vector<CellActivation>> activations;  // by direction: f, then g, then h

@@ -12,16 +12,17 @@
 namespace mc {
 namespace {
 
-// A position in a sequence: negative ones count from the end.
-size_t sequence_position(const IntsInput& input, const KernelArgs& args, size_t length, int64_t otherwise,
-                         bool behind_last) {
+// A position in a sequence of `length`: negative ones count from the end, and `extra` positions behind the last
+// element exist too. Without a position it is the last that exists.
+size_t sequence_position(const IntsInput& input, const KernelArgs& args, size_t length, int64_t extra) {
+  const auto limit = static_cast<int64_t>(length) + extra;
+  MC_CHECK(limit > 0, "the sequence is empty");
   const auto given = input.get(args);
-  if (!given) return static_cast<size_t>(otherwise);
+  if (!given) return static_cast<size_t>(limit - 1);
   MC_CHECK(given->size() == 1, "a position holds {} elements where one is needed", given->size());
-  const auto size = static_cast<int64_t>(length);
-  const int64_t position = given->front() < 0 ? given->front() + size : given->front();
-  MC_CHECK(position >= 0 && position < size + (behind_last ? 1 : 0),
-           "position {} is outside of a sequence of {}", given->front(), length);
+  const int64_t wanted = given->front();
+  const int64_t position = wanted < 0 ? wanted + static_cast<int64_t>(length) : wanted;
+  MC_CHECK(position >= 0 && position < limit, "position {} is outside of a sequence of {}", wanted, length);
   return static_cast<size_t>(position);
 }
 
@@ -60,8 +61,8 @@ Kernel bind_sequence_empty(const BindContext& context) {
 Kernel bind_sequence_at(const BindContext& context) {
   return [index = IntsInput(context, 1)](const KernelArgs& args) {
     const auto& elements = sequence_input(args, 0);
-    index.required(args);
-    args.out(0, elements[sequence_position(index, args, elements.size(), 0, false)]);
+    MC_CHECK(args.has(1), "the position is missing");
+    args.out(0, elements[sequence_position(index, args, elements.size(), 0)]);
   };
 }
 
@@ -71,8 +72,7 @@ Kernel bind_sequence_insert(const BindContext& context) {
     MC_CHECK(args.has(1), "the tensor to insert is missing");
     const DType dtype = args.slot(0).dtype();
     check_element(dtype, args.slot(1));
-    const auto end = static_cast<int64_t>(elements.size());
-    const size_t position = sequence_position(index, args, elements.size(), end, true);
+    const size_t position = sequence_position(index, args, elements.size(), 1);
     elements.insert(elements.begin() + static_cast<std::ptrdiff_t>(position), args.slot(1));
     args.out(0, sequence_slot(std::move(elements), dtype));
   };
@@ -81,9 +81,7 @@ Kernel bind_sequence_insert(const BindContext& context) {
 Kernel bind_sequence_erase(const BindContext& context) {
   return [index = IntsInput(context, 1)](const KernelArgs& args) {
     std::vector<Slot> elements = sequence_input(args, 0);
-    MC_CHECK(!elements.empty(), "an empty sequence has nothing to erase");
-    const auto last = static_cast<int64_t>(elements.size()) - 1;
-    const size_t position = sequence_position(index, args, elements.size(), last, false);
+    const size_t position = sequence_position(index, args, elements.size(), 0);
     elements.erase(elements.begin() + static_cast<std::ptrdiff_t>(position));
     args.out(0, sequence_slot(std::move(elements), args.slot(0).dtype()));
   };

@@ -15,7 +15,7 @@
 namespace mc {
 namespace {
 
-constexpr int64_t kMaxColumns = int64_t{1} << 28;
+constexpr int64_t kMaxColumns = int64_t{1} << 24;
 constexpr int64_t kUnknownToken = -1;  // a string that is in no n-gram
 
 struct NgramTable {
@@ -26,7 +26,7 @@ struct NgramTable {
   int64_t skips = 0;           // tokens that may stand between two of an n-gram, at most
   int64_t width = 0;           // of the output
   bool binary = false;         // IDF: whether, not how often
-  std::vector<float> weights;  // by column, as the known runtimes have it; empty: ones
+  std::vector<float> weights;  // by column; empty: ones
 };
 
 const std::vector<std::string>* pool_strings(const Node& node) {
@@ -89,9 +89,12 @@ NgramTable read_table(const Node& node) {
   const std::string mode = node.get_string("mode", "");
   MC_CHECK(mode == "TF" || mode == "IDF" || mode == "TFIDF", "mode '{}' is none of TF, IDF and TFIDF", mode);
   table.binary = mode == "IDF";
-  if (mode != "TF") table.weights = node.get_floats("weights");
-  MC_CHECK(table.weights.empty() || static_cast<int64_t>(table.weights.size()) >= table.width,
-           "{} weights are given for {} columns", table.weights.size(), table.width);
+  const std::vector<float> weights = mode == "TF" ? std::vector<float>() : node.get_floats("weights");
+  if (weights.empty()) return table;
+  MC_CHECK(weights.size() == indexes.size(), "{} weights are given for {} ngram_indexes", weights.size(),
+           indexes.size());
+  table.weights.resize(static_cast<size_t>(table.width), 1);
+  for (size_t i = 0; i < weights.size(); ++i) table.weights[static_cast<size_t>(indexes[i])] = weights[i];
   return table;
 }
 
@@ -146,7 +149,7 @@ Kernel bind_tfidf(const BindContext& context) {
                    y.data_ptr<float>() + r * table.width);
     }
     if (table.binary) y = y.clamp_max(1);
-    if (!table.weights.empty()) y = y * at::tensor(table.weights).narrow(0, 0, table.width);
+    if (!table.weights.empty()) y = y * at::tensor(table.weights);
     args.out(0, dims.size() == 2 ? y : y.squeeze(0));
   };
 }
