@@ -41,6 +41,21 @@ RoleRules::RoleRules(const Model& model) : model_(model) {
       for (const std::string& output : node.outputs) producers_.emplace(output, &node);
     }
   });
+  find_stored();
+}
+
+// One pass in topological order, so that long chains cost no more than their length.
+void RoleRules::find_stored() {
+  for (const Initializer& initializer : model_.graph.initializers()) {
+    if (dtype_is_float(initializer.tensor.dtype)) stored_.insert(initializer.name);
+  }
+  for (const Node& node : model_.graph.nodes) {
+    if (node.inputs.empty() || node.outputs.size() != 1) continue;
+    const auto is_stored = [&](const std::string& name) { return stored_.contains(name); };
+    const bool stored = node.is("Concat") ? std::ranges::all_of(node.inputs, is_stored)
+                                          : is_stored(node.inputs[0]) && (node.is("Slice") || is_view(node));
+    if (stored) stored_.insert(node.outputs[0]);
+  }
 }
 
 const std::vector<RoleRules::Use>& RoleRules::uses(const std::string& value) const {
@@ -49,37 +64,55 @@ const std::vector<RoleRules::Use>& RoleRules::uses(const std::string& value) con
   return found == uses_.end() ? kNone : found->second;
 }
 
-Demand RoleRules::demand(const std::string& value, int64_t rank) const {
-  return demand(value, rank, 0);
+Demand RoleRules::demand(const std::string& value, const Tensor& tensor) const {
+  return demand(value, tensor, 0);
 }
 
-Demand RoleRules::demand(const Use& use, int64_t rank) const {
-  return demand(use, rank, 0);
+Demand RoleRules::demand(const Use& use, const Tensor& tensor) const {
+  return demand(use, tensor, 0);
 }
 
-Demand RoleRules::demand(const std::string& value, int64_t rank, int depth) const {
+Demand RoleRules::demand(const std::string& value, const Tensor& tensor, int depth) const {
   Demand all;
-  for (const Use& use : uses(value)) all.add(demand(use, rank, depth));
+  for (const Use& use : uses(value)) all.add(demand(use, tensor, depth));
   return all;
 }
 
-Demand RoleRules::demand(const Use& use, int64_t rank, int depth) const {
+Demand RoleRules::demand(const Use& use, const Tensor& tensor, int depth) const {
   Demand found;
   const Op* known = op(*use.node);
   if (known) found.add(known->role(use.input));
-  if (found.none() && trains_by_pattern(use, rank)) found.weight = true;
-  if (found.none() && use.input == 0 && depth < kMaxViews && is_view(*use.node) &&
-      !use.node->outputs.empty()) {
-    return demand(use.node->outputs[0], rank, depth + 1);
+  if (found.none() && trains_by_pattern(use, tensor)) found.weight = true;
+  const bool passes = use.input == 0 || use.node->is("Concat");
+  if (found.none() && passes && depth < kMaxViews && is_view(*use.node) && !use.node->outputs.empty()) {
+    return demand(use.node->outputs[0], tensor, depth + 1);
   }
   return found;
 }
 
-bool RoleRules::trains_by_pattern(const Use& use, int64_t rank) const {
+bool RoleRules::is_stored_weight(const std::string& value, const Tensor& tensor, int depth) const {
+  return std::ranges::any_of(uses(value), [&](const Use& use) {
+    const Node& node = *use.node;
+    const Op* known = op(node);
+    const Role role = known ? known->role(use.input) : Role::kConstant;
+    if (role == Role::kWeight || role == Role::kStatistic) return true;
+    if ((node.is("Add") || node.is("Mul")) && node.inputs.size() == 2 && !tensor.dims.empty())
+      return tensor.count() == channels(node.inputs[1 - use.input]);
+    return use.input == 0 && depth < kMaxViews && is_view(node) && !node.outputs.empty() &&
+           is_stored_weight(node.outputs[0], tensor, depth + 1);
+  });
+}
+
+bool RoleRules::trains_by_pattern(const Use& use, const Tensor& tensor) const {
   const Node& node = *use.node;
+  const size_t rank = tensor.dims.size();
   if (!node.domain.empty() || rank < 1) return false;
-  if (node.op_type == "Add" && node.inputs.size() == 2) return is_weighted(node.inputs[1 - use.input]);
-  if (node.op_type == "Mul" && node.inputs.size() == 2) return is_normalization(node.inputs[1 - use.input]);
+  if ((node.op_type == "Add" || node.op_type == "Mul") && node.inputs.size() == 2) {
+    const std::string& other = node.inputs[1 - use.input];
+    const bool is_per_channel = tensor.count() == channels(other);
+    if (node.op_type == "Add") return is_weighted(other) && (tensor.count() > 1 || is_per_channel);
+    return is_normalization(other) || (is_per_channel && is_weighted(other));
+  }
   if (node.op_type == "Concat" && (rank == 2 || rank == 3)) {
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if (i != use.input && is_weighted(node.inputs[i])) return true;
@@ -98,6 +131,9 @@ const Node* RoleRules::producer(const std::string& value) const {
 }
 
 bool RoleRules::is_view(const Node& node) const {
+  // Gates of a recurrent layer in another order.
+  if ((node.is("Slice") || node.is("Concat")) && !node.outputs.empty())
+    return stored_.contains(node.outputs[0]);
   const Op* known = op(node);
   return node.is("Expand") || (known && known->passes_roles);
 }
@@ -140,6 +176,36 @@ bool RoleRules::is_weighted(const std::string& value, int depth) const {
     }
   }
   return false;
+}
+
+int64_t RoleRules::weight_channels(const Node& node, const Op& known) const {
+  std::string name = node.input(1);
+  bool flipped = false;
+  for (const Node* view = producer(name); view && is_view(*view); view = producer(name)) {
+    flipped ^= view->is("Transpose");
+    name = view->input(0);
+  }
+  const Initializer* weight = model_.graph.initializer(name);
+  if (!weight) return 0;
+  const auto rank = static_cast<int64_t>(weight->tensor.dims.size());
+  const int64_t axis = known.channel_axis(node, 1, rank);
+  if (axis < 0 || axis >= rank || (flipped && rank != 2)) return 0;
+  return weight->tensor.dims[static_cast<size_t>(flipped ? 1 - axis : axis)];
+}
+
+int64_t RoleRules::channels(const std::string& value) const {
+  std::string current = value;
+  for (int depth = 0; depth < kMaxViews; ++depth) {
+    const Node* node = producer(root(current));
+    if (!node) return 0;
+    if (node->is("Add") && node->inputs.size() == 2) {  // a bias
+      current = node->inputs[is_float_initializer(node->inputs[0]) ? 1 : 0];
+      continue;
+    }
+    const Op* known = op(*node);
+    return known && known->channel_axis ? weight_channels(*node, *known) : 0;
+  }
+  return 0;
 }
 
 bool RoleRules::is_normalization(const std::string& value) const {

@@ -9,10 +9,6 @@
 namespace mc {
 namespace {
 
-int64_t rank_of(const Initializer& initializer) {
-  return static_cast<int64_t>(initializer.tensor.dims.size());
-}
-
 // Types that autograd and optimizers handle; float8 and float4 are storage only.
 bool trains(const Initializer& initializer) {
   const DType type = initializer.tensor.dtype;
@@ -37,7 +33,7 @@ bool untie_copies(Model& model, Roles& roles) {
   std::vector<std::pair<std::string, Tensor>> fresh;
   for (const Initializer& initializer : model.graph.initializers()) {
     if (!trains(initializer)) continue;
-    const int64_t rank = rank_of(initializer);
+    const Tensor& tensor = initializer.tensor;
     std::vector<const Node*> copies;
     Demand direct;
     bool read_directly = outputs.is_output(initializer.name);
@@ -46,15 +42,15 @@ bool untie_copies(Model& model, Roles& roles) {
         copies.push_back(use.node);
       } else {
         read_directly = true;
-        direct.add(rules.demand(use, rank));
+        direct.add(rules.demand(use, tensor));
       }
     }
     if (copies.empty()) continue;
     size_t first = 0;
-    if (!read_directly) direct = rules.demand(copies[first++]->outputs[0], rank);
+    if (!read_directly) direct = rules.demand(copies[first++]->outputs[0], tensor);
     for (size_t i = first; i < copies.size(); ++i) {
       const std::string& copy = copies[i]->outputs[0];
-      const Demand demand = rules.demand(copy, rank);
+      const Demand demand = rules.demand(copy, tensor);
       if (demand.none() && direct.none()) continue;
       const std::string why =
           demand == direct ? fmt::format("both are a {}, equal when the file was written", word(demand))
@@ -79,13 +75,14 @@ void untie_ports(Model& model, Roles& roles) {
   for (const Initializer& i : model.graph.initializers()) names.push_back(i.name);
   for (const std::string& name : names) {
     const Initializer& initializer = *model.graph.initializer(name);
-    const int64_t rank = rank_of(initializer);
-    const Demand all = rules.demand(name, rank);
+    const Tensor& tensor = initializer.tensor;
+    const Demand all = rules.demand(name, tensor);
     if (!all.weight || !all.statistic || !trains(initializer)) continue;
     const std::string copy = model.graph.unique_value_name(name + ".statistic");
     for (Node& node : model.graph.nodes) {
       for (size_t i = 0; i < node.inputs.size(); ++i) {
-        if (node.inputs[i] == name && rules.demand({&node, i, false}, rank).statistic) node.inputs[i] = copy;
+        if (node.inputs[i] == name && rules.demand({&node, i, false}, tensor).statistic)
+          node.inputs[i] = copy;
       }
     }
     roles.untied.push_back({copy, name, "one is a statistic, the other a weight"});
@@ -121,7 +118,7 @@ Role role_of(const Initializer& initializer, const RoleRules& rules,
     if (const std::string* written = find_metadata(metadata, kRole))
       asked = role_from_name(*written, initializer.name);
   }
-  if (!asked) return rules.demand(initializer.name, rank_of(initializer)).role(trains(initializer));
+  if (!asked) return rules.demand(initializer.name, initializer.tensor).role(trains(initializer));
   MC_CHECK(*asked != Role::kWeight || trains(initializer),
            "initializer '{}' holds {} and cannot be a weight; only dense floats train", initializer.name,
            dtype_name(initializer.tensor.dtype));
@@ -132,6 +129,7 @@ Role role_of(const Initializer& initializer, const RoleRules& rules,
 
 Roles assign_roles(Model& model, const std::vector<std::pair<std::string, Role>>& overrides) {
   Roles roles;
+  lift_constants(model);
   while (untie_copies(model, roles)) {
   }
   untie_ports(model, roles);

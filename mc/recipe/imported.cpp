@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "mc/module/state.h"
 #include "mc/rewrite/pass.h"
 #include "mc/rewrite/passes.h"
 
@@ -85,6 +86,7 @@ void drop_zero_biases(Graph& graph) {
 }  // namespace
 
 int64_t tidy_import(Model& model) {
+  lift_constants(model);
   const int64_t size = free_inputs(model.graph);
   apply_passes(model, {"infer_shapes", "fold_types", "fold_constants"});
   if (size >= 0) {

@@ -216,5 +216,72 @@ TEST(Roles, MasksWithoutParameterAreDropped) {
   EXPECT_THAT(error_of([&] { GraphModule broken(model); }), AllOf(HasSubstr("gone.mask"), HasSubstr("'w'")));
 }
 
+TEST(Roles, LayerScaleTrainsAndOtherFactorsDoNot) {
+  Model model = graph_of("(float[n,5,3] x) => (float[n,5,4] a, float[n,5,4] b, float[n,5,4] c)", R"(
+      t = Transpose <perm = [1,0]> (w)
+      p = MatMul (x, t)
+      q = Add (p, bias)
+      a = Mul (scale, q)
+      b = Mul (q, table)
+      c = Mul (q, half))",
+                         {{"w", {4, 3}}, {"bias", {4}}, {"scale", {4}}, {"table", {5, 4}}, {"half", {1}}});
+  const Roles roles = assign_roles(model);
+  for (const char* name : {"w", "bias", "scale"}) EXPECT_EQ(roles.of.at(name), Role::kWeight) << name;
+  for (const char* name : {"table", "half"}) EXPECT_EQ(roles.of.at(name), Role::kConstant) << name;
+}
+
+TEST(Roles, SingleNumbersTrainOnlyBehindOneChannel) {
+  Model model = graph_of("(float[n,5,3] x) => (float[n,5,1] a, float[n,5,4] b)", R"(
+      p = MatMul (x, narrow)
+      a = Add (p, bias)
+      q = MatMul (x, wide)
+      b = Add (q, three))",
+                         {{"narrow", {3, 1}}, {"bias", {1}}, {"wide", {3, 4}}, {"three", {1}}});
+  const Roles roles = assign_roles(model);
+  EXPECT_EQ(roles.of.at("bias"), Role::kWeight);
+  EXPECT_EQ(roles.of.at("three"), Role::kConstant);
+}
+
+// As PyTorch writes an LSTM: gates in another order, both directions in one tensor.
+TEST(Roles, WeightsAreSeenThroughSliceAndConcatOfInitializers) {
+  Model model = graph_of("(float[n,3] x, float[n,2] z) => (float[n,4] y, float[n,6] both)", R"(
+      axis = Constant <value = int64[1] {0}> ()
+      zero = Constant <value = int64[1] {0}> ()
+      two = Constant <value = int64[1] {2}> ()
+      four = Constant <value = int64[1] {4}> ()
+      first = Slice (w, zero, two, axis)
+      last = Slice (w, two, four, axis)
+      turned = Concat <axis = 0> (last, first)
+      t = Transpose <perm = [1,0]> (turned)
+      y = MatMul (x, t)
+      both = Concat <axis = 1> (y, grid))",
+                         {{"w", {4, 3}}, {"grid", {1, 2, 1, 1}}});
+  const Roles roles = assign_roles(model);
+  EXPECT_EQ(roles.of.at("w"), Role::kWeight);
+  EXPECT_EQ(roles.of.at("grid"), Role::kConstant);
+}
+
+TEST(Roles, WeightsInConstantNodesAreLifted) {
+  Model model = graph_of("(float[1,2] x) => (float[1,2] y, float[1,2] z)", R"(
+      w = Constant <value = float[2,2] {1, 2, 3, 4}> ()
+      b = Constant <value = float[2] {5, 6}> ()
+      table = Constant <value = float[1,1,2] {7, 8}> ()
+      three = Constant <value = float[1] {3}> ()
+      p = MatMul (x, w)
+      y = Add (p, b)
+      shifted = Add (y, three)
+      z = Add (x, table))",
+                         {});
+  const GraphModule module(model);
+  EXPECT_THAT(module.names(Role::kWeight), ::testing::UnorderedElementsAre("w", "b"));
+  GraphModule trained(model);
+  const at::Tensor x = at::ones({1, 2});
+  EXPECT_TRUE(at::equal(trained.forward({x})[0], at::tensor({1 + 3 + 5.0f, 2 + 4 + 6.0f}).view({1, 2})));
+  Model lifted = model;
+  EXPECT_EQ(lift_constants(lifted), 2);
+  EXPECT_EQ(lift_constants(lifted), 0);
+  EXPECT_EQ(lifted.graph.initializer("w")->tensor.as_doubles(), (std::vector<double>{1, 2, 3, 4}));
+}
+
 }  // namespace
 }  // namespace mc
