@@ -98,6 +98,12 @@ std::vector<Slot> run_program(const Program& program, std::vector<Slot>& slots,
   } catch (const c10::Error& error) {
     throw Error(fmt::format("{}: {} (inputs: {})", step->node->label(), first_line(error),
                             describe_inputs(*step, slots)));
+  } catch (const std::bad_alloc&) {
+    throw Error(fmt::format("{}: not enough memory (inputs: {})", step->node->label(),
+                            describe_inputs(*step, slots)));
+  } catch (const std::logic_error& error) {  // of the standard library: a length that no container can have
+    throw Error(
+        fmt::format("{}: {} (inputs: {})", step->node->label(), error.what(), describe_inputs(*step, slots)));
   }
   if (watcher) watcher->finish(slots);
   std::vector<Slot> outputs;

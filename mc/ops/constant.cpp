@@ -12,8 +12,14 @@
 namespace mc {
 namespace {
 
+constexpr int64_t kMostDims = 64;       // of any tensor
+constexpr double kMostNumbers = 1e15;   // of a range; far more than fit anywhere
+constexpr double kMostDense = 1 << 26;  // elements of a sparse constant: its file pays for few of them
+
 // The dense form of a sparse constant: indices are positions in the flattened tensor or tuples.
 Tensor densify(const Attribute::Sparse& sparse) {
+  MC_CHECK(element_count(to_shape(sparse.dims)) <= kMostDense,
+           "a sparse constant of [{}] is too large to be dense", fmt::join(sparse.dims, ","));
   std::vector<int64_t> index = sparse.indices.as_ints();
   const at::Tensor values = to_aten(sparse.values, true);
   const int64_t count = values.numel();
@@ -23,7 +29,11 @@ Tensor densify(const Attribute::Sparse& sparse) {
              "a sparse constant's indices do not fit its values");
     std::vector<int64_t> flat(count);
     for (int64_t i = 0; i < count; ++i) {
-      for (int64_t d = 0; d < rank; ++d) flat[i] = flat[i] * sparse.dims[d] + index[i * rank + d];
+      for (int64_t d = 0; d < rank; ++d) {
+        const int64_t at = index[i * rank + d];
+        MC_CHECK(at >= 0 && at < sparse.dims[d], "a sparse constant's index {} is outside of axis {}", at, d);
+        flat[i] = flat[i] * sparse.dims[d] + at;
+      }
     }
     index = flat;
   }
@@ -96,7 +106,8 @@ Kernel bind_constant_of_shape(const BindContext& context) {
 void infer_constant_of_shape(InferContext& context) {
   std::optional<Shape> result = context.shape_value(0);
   const Shape* length = input_shape(context, 0);
-  if (!result && length && length->size() == 1 && (*length)[0].known()) result = Shape((*length)[0].value);
+  if (!result && length && length->size() == 1 && (*length)[0].known() && (*length)[0].value <= kMostDims)
+    result = Shape(static_cast<size_t>((*length)[0].value));
   context.output(0, Type::tensor(fill_value(context.node()).dtype, result));
 }
 
@@ -108,6 +119,8 @@ Kernel bind_range(const BindContext&) {
     MC_CHECK(start.numel() == 1 && limit.numel() == 1 && step.numel() == 1 && step.item<double>() != 0,
              "start, limit and delta must be one number each, delta not 0");
     const double length = (limit.item<double>() - start.item<double>()) / step.item<double>();
+    MC_CHECK(length < kMostNumbers, "{} to {} by {} is no range that ends", start.item<double>(),
+             limit.item<double>(), step.item<double>());
     const auto count = static_cast<int64_t>(std::max(std::ceil(length), 0.0));
     const at::Tensor steps = at::arange(count, at::kLong).to(start.scalar_type());
     args.out(0, start.reshape({}) + steps * step.reshape({}));
@@ -122,8 +135,8 @@ void infer_range(InferContext& context) {
   if (start && limit && step && start->count() == 1 && limit->count() == 1 && step->count() == 1) {
     const double delta = step->as_doubles()[0];
     MC_CHECK(delta != 0, "delta is 0");
-    count = Dim(static_cast<int64_t>(
-        std::max(std::ceil((limit->as_doubles()[0] - start->as_doubles()[0]) / delta), 0.0)));
+    const double numbers = std::ceil((limit->as_doubles()[0] - start->as_doubles()[0]) / delta);
+    if (numbers < kMostNumbers) count = Dim(static_cast<int64_t>(std::max(numbers, 0.0)));
   } else if (start && step && start->count() == 1 && step->count() == 1 && start->as_doubles()[0] == 0 &&
              step->as_doubles()[0] == 1) {
     const auto symbolic = context.shape_value(1);  // range(0, batch)

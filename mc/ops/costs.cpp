@@ -8,6 +8,8 @@
 namespace mc {
 namespace {
 
+constexpr int kMaxViews = 64;  // views on views: more is no model that anybody trains
+
 // Types of all values by name: Graph::type_of searches.
 using Types = std::unordered_map<std::string, Type>;
 
@@ -36,7 +38,7 @@ double bytes_of(const Types& types, const std::string& value) {
 // The initializer behind a value: itself, or what a chain of views of one input reads.
 const Initializer* initializer_behind(const Graph& graph, const Uses& uses, const Model& model,
                                       std::string value) {
-  for (size_t steps = 0; steps <= graph.nodes.size(); ++steps) {
+  for (int views = 0; views <= kMaxViews; ++views) {
     if (const Initializer* found = graph.initializer(value)) return found;
     const auto producer = uses.producer(value);
     if (!producer) return nullptr;

@@ -6,6 +6,7 @@
 
 #include "mc/base/error.h"
 #include "mc/ops/infer_helpers.h"
+#include "mc/ops/infer_node.h"
 #include "mc/ops/infer_scope.h"
 #include "mc/ops/op.h"
 
@@ -14,6 +15,7 @@ namespace {
 
 constexpr int kMaxDepth = 64;           // of functions and subgraphs in one another
 constexpr int64_t kMaxElements = 1024;  // of a tensor that may be a shape
+constexpr int kMaxVisits = 1'000'000;   // of nodes: functions that call each other twice grow exponentially
 
 using Opsets = std::vector<std::pair<std::string, int64_t>>;
 
@@ -42,6 +44,7 @@ class Inference {
                                     int depth);
 
   const Model& model_;
+  int visits_ = 0;
 };
 
 // One node's view of its scope.
@@ -150,6 +153,7 @@ const Function* Inference::function_of(const Node& node) const {
 
 void Inference::infer_node(const Node& node, const Opsets& opsets, Scope& scope, int depth,
                            const std::function<const Type*(const std::string&)>& declared) {
+  MC_CHECK(++visits_ < kMaxVisits, "its functions and subgraphs expand to more than {} nodes", kMaxVisits);
   std::vector<Value> results(node.outputs.size());
   const int64_t version = version_of(opsets, node.domain);
   const Op* op = find_op(node.domain, node.op_type, version);
@@ -284,18 +288,16 @@ Symbols apply_feeds(Graph& graph, const std::vector<std::pair<std::string, Type>
   return symbols;
 }
 
-}  // namespace
-
-void infer_shapes(Model& model, const std::vector<std::pair<std::string, Type>>& feeds) {
-  Graph& graph = model.graph;
-  const Symbols symbols = apply_feeds(graph, feeds);
+// The types and values of the outermost graph's values. `fed`: inputs have other shapes than the file's.
+Scope infer_outermost(const Model& model, const Symbols& symbols, bool fed) {
+  const Graph& graph = model.graph;
   // With other input shapes than the file's, its numbers for what follows no longer hold; without, they help
   // where inference knows nothing.
   std::unordered_map<std::string, Type> declared;
-  for (auto* infos : {&graph.outputs, &graph.value_infos}) {
+  for (const auto* infos : {&graph.outputs, &graph.value_infos}) {
     for (const ValueInfo& info : *infos) {
       Type type = info.type;
-      if (!feeds.empty() && type.is_tensor() && type.shape) {
+      if (fed && type.is_tensor() && type.shape) {
         for (Dim& dim : *type.shape) dim.value = -1;
       }
       substitute(type, symbols);
@@ -306,14 +308,21 @@ void infer_shapes(Model& model, const std::vector<std::pair<std::string, Type>>&
     const auto found = declared.find(name);
     return found == declared.end() ? nullptr : &found->second;
   };
-
   Scope scope;
   for (const ValueInfo& input : graph.inputs) scope.set(input.name, {input.type, {}, {}});
   add_constants(graph, scope);
   Inference inference(model);
   for (const Node& node : graph.nodes)
     inference.infer_node(node, model.opset_imports, scope, 0, declared_type);
+  return scope;
+}
 
+}  // namespace
+
+void infer_shapes(Model& model, const std::vector<std::pair<std::string, Type>>& feeds) {
+  Graph& graph = model.graph;
+  const Symbols symbols = apply_feeds(graph, feeds);
+  const Scope scope = infer_outermost(model, symbols, !feeds.empty());
   std::unordered_map<std::string, size_t> known;
   for (size_t i = 0; i < graph.value_infos.size(); ++i) known.emplace(graph.value_infos[i].name, i);
   std::unordered_map<std::string, bool> written;
@@ -331,6 +340,36 @@ void infer_shapes(Model& model, const std::vector<std::pair<std::string, Type>>&
       graph.value_infos[entry->second].type = value->type;
     }
   }
+}
+
+std::unordered_map<std::string, Tensor> known_values(const Model& model) {
+  const Scope scope = infer_outermost(model, {}, false);
+  std::unordered_map<std::string, Tensor> values;
+  for (const Node& node : model.graph.nodes) {
+    for (const std::string& name : node.outputs) {
+      const Value* value = name.empty() ? nullptr : scope.find(name);
+      if (value && value->constant) values.emplace(name, *value->constant);
+    }
+  }
+  return values;
+}
+
+std::vector<Type> infer_outputs(const Node& node, int64_t opset, const std::vector<const Tensor*>& inputs) {
+  std::vector<Type> types(node.outputs.size());
+  const Op* op = find_op(node.domain, node.op_type, opset);
+  if (!op || !op->infer) return types;
+  Scope scope;
+  for (size_t i = 0; i < inputs.size() && i < node.inputs.size(); ++i) {
+    if (!inputs[i]) continue;
+    scope.set(node.inputs[i], {Type::tensor(inputs[i]->dtype, to_shape(inputs[i]->dims)), *inputs[i], {}});
+  }
+  const Model alone;
+  const Opsets opsets;
+  Inference inference(alone);
+  NodeContext context(inference, node, opsets, opset, scope, 0);
+  op->infer(context);
+  for (size_t i = 0; i < types.size(); ++i) types[i] = std::move(context.results[i].type);
+  return types;
 }
 
 }  // namespace mc

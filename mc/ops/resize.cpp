@@ -180,6 +180,8 @@ std::vector<int64_t> resized_axes(const ResizeSpec& spec, int64_t rank) {
   return axes;
 }
 
+constexpr double kMostElements = 1e9;  // along one axis of a result
+
 std::vector<AxisResize> axes_from_scales(const ResizeSpec& spec, at::IntArrayRef from,
                                          const std::vector<double>& scales) {
   const auto axes = resized_axes(spec, static_cast<int64_t>(from.size()));
@@ -188,7 +190,8 @@ std::vector<AxisResize> axes_from_scales(const ResizeSpec& spec, at::IntArrayRef
   for (size_t i = 0; i < axes.size(); ++i) {
     const int64_t size = from[axes[i]];
     const double wanted = std::floor(static_cast<double>(size) * scales[i]);
-    MC_CHECK(scales[i] > 0 && wanted < 1e9, "scale {} is not possible for {} elements", scales[i], size);
+    MC_CHECK(scales[i] > 0 && wanted < kMostElements, "scale {} is not possible for {} elements", scales[i],
+             size);
     result.push_back({axes[i], size, static_cast<int64_t>(wanted), scales[i]});
   }
   return result;
@@ -201,6 +204,8 @@ std::vector<AxisResize> axes_from_sizes(const ResizeSpec& spec, at::IntArrayRef 
   std::vector<double> scales;
   for (size_t i = 0; i < axes.size(); ++i) {
     MC_CHECK(from[axes[i]] > 0, "axis {} has no elements to resize", axes[i]);
+    MC_CHECK(sizes[i] >= 0 && sizes[i] < kMostElements, "size {} of axis {} is not possible", sizes[i],
+             axes[i]);
     scales.push_back(static_cast<double>(sizes[i]) / static_cast<double>(from[axes[i]]));
   }
   const bool stretch = spec.aspect == "stretch" || scales.empty();
@@ -282,8 +287,8 @@ void infer_resize(InferContext& context) {
     Dim& dim = result[axes[i]];
     if (scales && scales->size() == axes.size()) {
       if ((*scales)[i] == 1) continue;
-      dim = dim.known() ? Dim(static_cast<int64_t>(std::floor(static_cast<double>(dim.value) * (*scales)[i])))
-                        : Dim();
+      const double wanted = std::floor(static_cast<double>(dim.value) * (*scales)[i]);
+      dim = dim.known() && wanted >= 0 && wanted < kMostElements ? Dim(static_cast<int64_t>(wanted)) : Dim();
     } else if (sizes && sizes->size() == axes.size() && spec.aspect == "stretch") {
       dim = (*sizes)[i];
     } else if (numbers && from) {

@@ -154,7 +154,8 @@ void infer_reshape(InferContext& context) {
   } else {
     to = context.shape_value(1);
     const Shape* length = input_shape(context, 1);
-    if (!to && length && length->size() == 1 && (*length)[0].known()) to = Shape((*length)[0].value);
+    if (!to && length && length->size() == 1 && (*length)[0].known() && (*length)[0].value <= 64)
+      to = Shape(static_cast<size_t>((*length)[0].value));
     if (!allow_zero && to && from) {
       for (size_t i = 0; i < to->size() && i < from->size(); ++i) {
         if ((*to)[i].value == 0) (*to)[i] = (*from)[i];

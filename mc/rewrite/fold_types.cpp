@@ -1,59 +1,57 @@
 #include <algorithm>
-#include <cstdint>
 #include <optional>
-#include <vector>
+#include <unordered_map>
+#include <unordered_set>
 
+#include "mc/ops/infer_node.h"
 #include "mc/rewrite/pass.h"
 #include "mc/rewrite/passes.h"
 
 namespace mc {
 namespace {
 
-// The dims that a Shape node reads out of its input, where all of them are known.
-std::optional<std::vector<int64_t>> known_dims(const Node& node, const Type& type) {
-  if (!type.is_tensor() || !type.shape) return std::nullopt;
-  const auto rank = static_cast<int64_t>(type.shape->size());
-  const auto place = [&](const char* attribute, int64_t otherwise) {
-    int64_t at = node.get_int(attribute, otherwise);
-    if (at < 0) at += rank;
-    return std::clamp<int64_t>(at, 0, rank);
-  };
-  std::vector<int64_t> dims;
-  for (int64_t axis = place("start", 0); axis < place("end", rank); ++axis) {
-    const Dim& dim = (*type.shape)[static_cast<size_t>(axis)];
-    if (!dim.known()) return std::nullopt;
-    dims.push_back(dim.value);
-  }
-  return dims;
+// Floats may come from weights, and those train.
+bool says_shapes(const Tensor& value) {
+  return value.dtype == DType::kInt64 || value.dtype == DType::kInt32 || value.dtype == DType::kBool;
 }
 
-bool fold_shape(Node& node, const Type& type) {
-  const std::optional<std::vector<int64_t>> dims = known_dims(node, type);
-  if (!dims) return false;
+bool has_subgraph(const Node& node) {
+  return std::ranges::any_of(node.attributes, [](const Attribute& a) { return !a.graphs().empty(); });
+}
+
+void become_constant(Node& node, const Tensor& value) {
   node.op_type = "Constant";
   node.inputs.clear();
   node.attributes.clear();
-  node.attributes.emplace_back("value", Tensor::int64s({static_cast<int64_t>(dims->size())}, *dims));
-  return true;
+  add_source(node, node);
+  node.attributes.emplace_back("value", value);
 }
 
-bool fold_cast_like(Node& node, const Type& type) {
-  if (!type.is_tensor() || type.dtype == DType::kUndefined) return false;
+bool fold_cast_like(Node& node, const std::optional<Type>& type) {
+  if (!type || !type->is_tensor() || type->dtype == DType::kUndefined) return false;
   node.op_type = "Cast";
   node.inputs.resize(1);
-  node.set({"to", static_cast<int64_t>(type.dtype)});
+  node.set({"to", static_cast<int64_t>(type->dtype)});
   return true;
 }
 
 }  // namespace
 
 int fold_types(Model& model) {
+  std::unordered_set<std::string> outputs;
+  for (const ValueInfo& output : model.graph.outputs) outputs.insert(output.name);
+  const std::unordered_map<std::string, Tensor> values = known_values(model);
   int changes = 0;
   for (Node& node : model.graph.nodes) {
-    const bool shape = node.is("Shape");
-    if (!shape && !node.is("CastLike")) continue;
-    const std::optional<Type> type = model.graph.type_of(node.input(shape ? 0 : 1));
-    if (type && (shape ? fold_shape(node, *type) : fold_cast_like(node, *type))) ++changes;
+    if (node.is("CastLike")) {
+      changes += fold_cast_like(node, model.graph.type_of(node.input(1))) ? 1 : 0;
+    } else if (node.domain.empty() && !node.is("Constant") && node.outputs.size() == 1 &&
+               !has_subgraph(node)) {
+      const auto value = values.find(node.outputs[0]);
+      if (value == values.end() || outputs.contains(value->first) || !says_shapes(value->second)) continue;
+      become_constant(node, value->second);
+      ++changes;
+    }
   }
   return changes;
 }

@@ -15,7 +15,8 @@ struct FoldOptions {
   bool as_initializers = false;  // results become initializers, else Constant nodes (which never train)
 };
 
-// Shape of a value whose dims are known becomes a Constant, and CastLike of a known type a Cast, so that they
+// What inference knows without running the model becomes a Constant: Shape of known dims, and integer
+// arithmetic on shapes (one known dim of an open shape too); CastLike of a known type becomes a Cast. So they
 // no longer count as readers of a weight. Needs inferred types.
 int fold_types(Model& model);
 

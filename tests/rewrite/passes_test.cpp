@@ -213,6 +213,31 @@ TEST(FoldConstants, IsBounded) {
               ElementsAre("ConstantOfShape", "Expand", "GatherND", "GatherND", "Add", "Add"));
 }
 
+// One size of an open shape is known, and what is computed of it; the batch is not.
+TEST(FoldTypes, FoldsArithmeticOnTheKnownPartOfAShape) {
+  Model model = model_of("(float[batch,4,6] x) => (float[b,c] y, int64[3] s)", R"(
+      s = Shape (x)
+      zero = Constant <value = int64[1] {0}> ()
+      one = Constant <value = int64[1] {1}> ()
+      two = Constant <value = int64[1] {2}> ()
+      batch = Gather (s, zero)
+      rows = Gather (s, one)
+      columns = Gather (s, two)
+      size = Mul (rows, columns)
+      target = Concat <axis = 0> (batch, size)
+      y = Reshape (x, target))");
+  Model folded = model;
+  apply(folded, "infer_shapes");
+  EXPECT_EQ(apply(folded, "fold_types"), 3);
+  EXPECT_THAT(operators(folded), ElementsAre("Shape", "Constant", "Constant", "Constant", "Gather",
+                                             "Constant", "Constant", "Constant", "Concat", "Reshape"));
+  EXPECT_EQ(folded.graph.nodes[7].get_tensor("value")->as_ints(), std::vector<int64_t>{24});
+  for (const int64_t batch : {1, 5}) {
+    const at::Tensor input = at::randn({batch, 4, 6});
+    EXPECT_LT(difference(run(folded, input), run(model, input)), 1e-12);
+  }
+}
+
 TEST(FoldConstants, LeavesRandomNumbersFailuresOutputsAndDefaults) {
   Model model = model_of("(float[2] x, float[2] d = {1, 2}) => (float[2] y, float[2] z)", R"(
       r = RandomNormal <shape = [2]> ()
