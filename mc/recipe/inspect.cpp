@@ -1,11 +1,14 @@
 #include "mc/recipe/inspect.h"
 
 #include <algorithm>
-#include <numeric>
+
+#include <fmt/ranges.h>
 
 #include "mc/base/error.h"
+#include "mc/base/text.h"
 #include "mc/module/state.h"
 #include "mc/onnx/onnx.h"
+#include "mc/ops/infer_helpers.h"
 #include "mc/ops/op.h"
 #include "mc/quantize/placement.h"
 #include "mc/recipe/imported.h"
@@ -23,7 +26,9 @@ std::string port_text(const ValueInfo& value) {
 
 class Inspector {
  public:
-  explicit Inspector(const std::filesystem::path& file) : model_(read_onnx(file)), uses_(model_.graph) {
+  Inspector(const std::filesystem::path& file, const InputShapes& shapes)
+      : model_(read_onnx(file)), uses_(model_.graph), shapes_(shapes) {
+    for (const auto& [name, shape] : shapes_) check_shape(name, shape);
     result_.file = file;
   }
 
@@ -68,14 +73,20 @@ class Inspector {
 
   void note(std::string text) { result_.notes.push_back(std::move(text)); }
 
-  // The initializer that reaches the node's weight port, directly or through nodes with one real input:
-  // DequantizeLinear, Transpose, Identity, FakeQuantize...
+  // Whether output 0 holds what input 0 holds, moved or rounded.
+  bool passes_weights_on(const Node& node) const {
+    const Op* op = find_op(node.domain, node.op_type, model_.opset(node.domain));
+    return (op && op->passes_roles) || node.op_type == "DequantizeLinear" || node.op_type == "QuantizeLinear" ||
+           node.op_type == "FakeQuantize" || node.op_type == "FoldedWeight";
+  }
+
+  // The initializer that reaches the node's weight port, directly or through such nodes.
   const Initializer* weight_of(const Node& node) const {
     std::string value = node.input(1);
     for (int depth = 0; depth < 8; ++depth) {
       if (const Initializer* found = model_.graph.initializer(value)) return found;
       const std::optional<size_t> producer = uses_.producer(value);
-      if (!producer) return nullptr;
+      if (!producer || !passes_weights_on(model_.graph.nodes[*producer])) return nullptr;
       value = model_.graph.nodes[*producer].input(0);
     }
     return nullptr;
@@ -104,20 +115,54 @@ class Inspector {
     result_.sparsity = elements > 0 ? zeros / elements : 0;
   }
 
+  void check_shape(const std::string& name, const std::vector<int64_t>& shape) const {
+    std::vector<std::string> names;
+    for (const ValueInfo* input : model_.graph.real_inputs()) {
+      names.push_back(input->name);
+      if (input->name != name) continue;
+      const bool fits = !input->type.shape || input->type.shape->size() == shape.size();
+      MC_CHECK(fits, "input '{}' is {}, which has another number of dims than [{}]", name,
+               to_string(input->type), fmt::join(shape, ","));
+      return;
+    }
+    fail("the model has no input '{}'{}", name, did_you_mean(name, names));
+  }
+
+  // The type that costs are counted for; adds the names of dims that stay open.
+  Type fed_type(const ValueInfo& input, std::vector<std::string>& open) const {
+    Type type = input.type;
+    if (!type.is_tensor()) return type;
+    if (const auto given = shapes_.find(input.name); given != shapes_.end()) {
+      type.shape = to_shape(given->second);
+    } else if (type.shape && !type.shape->empty()) {
+      type.shape->front() = Dim(1);
+    }
+    for (const Dim& dim : type.shape.value_or(Shape())) {
+      const std::string name = dim.symbol.empty() ? "of '" + input.name + "'" : dim.symbol;
+      if (!dim.known() && std::ranges::find(open, name) == open.end()) open.push_back(name);
+    }
+    return type;
+  }
+
   void add_costs() {
     try {
       Model model = model_;
       std::vector<std::pair<std::string, Type>> feeds;
-      for (const ValueInfo* input : model.graph.real_inputs()) {
-        Type type = input->type;
-        if (type.is_tensor() && type.shape && !type.shape->empty()) type.shape->front() = Dim(1);
-        feeds.emplace_back(input->name, std::move(type));
+      std::vector<std::string> open;
+      for (const ValueInfo* input : model.graph.real_inputs())
+        feeds.emplace_back(input->name, fed_type(*input, open));
+      if (!open.empty()) {
+        note(fmt::format("costs count open sizes ({}) as 1: give them with --shape", join(open, ", ")));
       }
       infer_shapes(model, feeds);
-      for (const NodeCost& cost : model_costs(model)) {
+      result_.costs = model_costs(model);
+      for (const NodeCost& cost : result_.costs) {
         result_.macs += cost.macs;
+        result_.activation_bytes += cost.activation_bytes;
         for (InspectedLayer& layer : result_.layers) {
-          if (layer.name == cost.node) layer.macs = cost.macs;
+          if (layer.name != cost.node) continue;
+          layer.macs = cost.macs;
+          layer.activation_bytes = cost.activation_bytes;
         }
       }
     } catch (const Error& error) {
@@ -181,6 +226,7 @@ class Inspector {
 
   Model model_;
   Uses uses_;
+  const InputShapes& shapes_;
   Inspection result_;
 };
 
@@ -191,6 +237,7 @@ Json layer_json(const InspectedLayer& layer) {
           {"shape", layer.shape},
           {"parameters", layer.parameters},
           {"macs", layer.macs},
+          {"activation_bytes", layer.activation_bytes},
           {"sparsity", layer.sparsity ? Json(*layer.sparsity) : Json()},
           {"quantizable", layer.quantizable},
           {"quantize_obstacle", layer.quantize_obstacle},
@@ -200,13 +247,21 @@ Json layer_json(const InspectedLayer& layer) {
 
 }  // namespace
 
-Inspection inspect_model(const std::filesystem::path& file) {
-  return with_context([&] { return file.string(); }, [&] { return Inspector(file).run(); });
+Inspection inspect_model(const std::filesystem::path& file, const InputShapes& shapes) {
+  return with_context([&] { return file.string(); }, [&] { return Inspector(file, shapes).run(); });
 }
 
 Json to_json(const Inspection& inspection) {
   Json layers = Json::array();
   for (const InspectedLayer& layer : inspection.layers) layers.push_back(layer_json(layer));
+  Json costs = Json::array();
+  for (const NodeCost& cost : inspection.costs) {
+    costs.push_back({{"node", cost.node},
+                     {"op", cost.op_type},
+                     {"macs", cost.macs},
+                     {"parameters", cost.parameters},
+                     {"activation_bytes", cost.activation_bytes}});
+  }
   return {{"schema", "model-compression/inspect/1"},
           {"file", inspection.file.string()},
           {"opset", inspection.opset},
@@ -216,10 +271,12 @@ Json to_json(const Inspection& inspection) {
           {"nodes", inspection.nodes},
           {"parameters", inspection.parameters},
           {"macs", inspection.macs},
+          {"activation_bytes", inspection.activation_bytes},
           {"sparsity", inspection.sparsity},
           {"operators", inspection.operators},
           {"unsupported", inspection.unsupported},
           {"layers", layers},
+          {"costs", costs},
           {"notes", inspection.notes}};
 }
 

@@ -10,6 +10,7 @@
 
 #include "mc/base/json.h"
 #include "mc/graph/graph.h"
+#include "mc/ops/op.h"
 
 namespace mc {
 
@@ -21,6 +22,7 @@ struct InspectedLayer {
   std::vector<int64_t> shape;
   int64_t parameters = 0;
   double macs = 0;                 // of one sample; 0 where shapes are unknown
+  double activation_bytes = 0;     // of its outputs, of one sample
   std::optional<double> sparsity;  // share of zeros in the weight
   bool quantizable = false;
   std::string quantize_obstacle;
@@ -34,17 +36,24 @@ struct Inspection {
   std::string producer;
   std::vector<std::string> inputs, outputs;  // "input float[batch,3,32,32]"
   int64_t nodes = 0;
-  int64_t parameters = 0;  // elements of everything that trains
-  double macs = 0;         // of one sample
-  double sparsity = 0;     // of the layers' weights together
+  int64_t parameters = 0;       // elements of everything that trains
+  double macs = 0;              // of one sample
+  double activation_bytes = 0;  // of all values that nodes make, as training keeps them; of one sample
+  std::vector<NodeCost> costs;  // by node of the outermost graph
+  double sparsity = 0;          // of the layers' weights together
   std::map<std::string, int64_t> operators;
   std::vector<std::string> unsupported;
   std::vector<InspectedLayer> layers;
   std::vector<std::string> notes;  // what a person should know before training it
 };
 
-// Throws Error for a file that cannot be read; whatever else stands in the way becomes a note.
-Inspection inspect_model(const std::filesystem::path& file);
+// Shapes to count costs for, by input.
+using InputShapes = std::map<std::string, std::vector<int64_t>>;
+
+// Costs are those of one sample (first dim of every input 1) where `shapes` does not say otherwise; other
+// open dims count as 1, and a note says so. Throws Error for a file that cannot be read, and for shapes that
+// do not fit; whatever else stands in the way becomes a note.
+Inspection inspect_model(const std::filesystem::path& file, const InputShapes& shapes = {});
 
 Json to_json(const Inspection& inspection);  // the document of `inspect --json`
 
