@@ -34,7 +34,9 @@ target_compile_definitions(mc_torch INTERFACE FMT_HEADER_ONLY)
 # at::parallel_for is serial unless our code has OpenMP too; the symbols resolve to LibTorch's own
 # libgomp, which it loads first.
 find_library(MC_TORCH_GOMP NAMES libgomp.so.1 PATHS ${TORCH_INSTALL_PREFIX}/lib NO_DEFAULT_PATH)
-target_compile_options(mc_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+if(NOT MC_FUZZ)  # Clang brings another OpenMP than LibTorch's
+  target_compile_options(mc_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+endif()
 if(MC_TORCH_GOMP)
   target_link_libraries(mc_torch INTERFACE $<BUILD_INTERFACE:${MC_TORCH_GOMP}>)
 else()

@@ -1,6 +1,6 @@
 # mc_room(NAME [TORCH] ROOMS ... LINK ...): the static library of one folder mc/NAME.
 # TORCH rooms see LibTorch and share one precompiled header.
-set(MC_WARNINGS -Wall -Wextra -Wshadow=local -Wno-unknown-pragmas $<$<BOOL:${MC_WERROR}>:-Werror>)
+set(MC_WARNINGS -Wall -Wextra $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local> -Wno-unknown-pragmas $<$<BOOL:${MC_WERROR}>:-Werror>)
 
 function(mc_compile_options target torch)
   target_compile_features(${target} PUBLIC cxx_std_20)

@@ -38,7 +38,11 @@ class Case:
     others: dict = field(default_factory=dict)  # of dynamic axes in a second run
     norm: bool = False  # has batch norm
     multiples: dict = field(default_factory=dict)  # of dynamic axes: a number that divides them
-    without: tuple = ()  # ways of exporting that PyTorch itself does not manage
+    fixed: dict = field(
+        default_factory=dict
+    )  # way of exporting: dynamic axes that PyTorch fixes all the same
+    frozen: dict = field(default_factory=dict)  # way of exporting: parameters that are constants in the file
+    tied: bool = False  # the last layer is the embedding
 
 
 def image(size=32):
@@ -81,22 +85,25 @@ CASES = {
         rate=0.5,
         sizes={"sequence": 7},
         others={"sequence": 4},
+        fixed={"folded": ("sequence",)},
     ),
     "hf_vit": Case(configured.vit, {"pixel_values": Input(("batch", 3, 32, 32))}),
     "hf_swin": Case(configured.swin, {"pixel_values": Input(("batch", 3, 32, 32))}),
     "hf_convnext": Case(configured.convnext, {"pixel_values": Input(("batch", 3, 32, 32))}),
     "bert": Case(configured.Bert, WORDS | MASK, sizes={"sequence": 9}, others={"sequence": 5}),
-    "gpt2": Case(configured.Gpt2, WORDS, sizes={"sequence": 9}, others={"sequence": 5}),
+    "gpt2": Case(configured.Gpt2, WORDS, sizes={"sequence": 9}, others={"sequence": 5}, tied=True),
     "gpt2_past": Case(
         configured.Gpt2WithPast,
         WORDS | PAST,
         outputs=("logits", "present"),
         sizes={"sequence": 3, "past": 6},
         others={"sequence": 4, "past": 2},
+        tied=True,
     ),
     "whisper": Case(
         configured.whisper_encoder,
         {"input_features": Input(("batch", 16, 48))},
         outputs=("last_hidden_state",),
+        frozen={"folded": ("model.embed_positions.weight",)},
     ),
 }

@@ -44,8 +44,12 @@ def preserving(case, model, example, path):
 
 
 def folded(case, model, example, path):
-    """As most people do: batch norm is folded into convolutions, so that PyTorch must do the same to follow."""
+    """As most people do: batch norm is folded into convolutions, and a tied matrix that is used transposed becomes
+    another one. PyTorch must do the same to follow."""
     _dynamo(case, model.eval(), example, path)
+    if case.tied:
+        head = model.model.lm_head
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
     return fuse(copy.deepcopy(model)) if case.norm else model
 
 
