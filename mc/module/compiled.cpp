@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "mc/base/error.h"
+#include "mc/base/free_memory.h"
 #include "mc/base/log.h"
 #include "mc/base/text.h"
 #include "mc/rewrite/passes.h"
@@ -38,11 +39,19 @@ void settle_masks(Model& model, Roles& roles) {
   }
 }
 
+// A copy, since kernels write to it: never the model's own bytes. Memory that stays is taken before memory
+// that a copy needs for a moment, so that no holes are left.
 at::Tensor fresh_state(const Initializer& initializer, Role role, bool channels_last, at::Device device) {
-  const at::Tensor host = to_aten(initializer.tensor, false);
-  const at::Tensor value = host.to(state_device(role, host.scalar_type(), device));
-  // Kernels write to it: never the model's own bytes.
-  at::Tensor tensor = channels_last ? as_channels_last(value) : value.clone(at::MemoryFormat::Contiguous);
+  const at::ScalarType type = to_scalar_type(initializer.tensor.dtype);
+  const at::Device place = state_device(role, type, device);
+  at::Tensor tensor;
+  if (place.is_cpu() && !channels_last) {
+    tensor = to_aten(initializer.tensor, true);
+  } else {
+    const auto format = channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+    tensor = at::empty(initializer.tensor.dims, at::TensorOptions(type).device(place), format);
+    tensor.copy_(to_aten(initializer.tensor, false));
+  }
   tensor.set_requires_grad(role == Role::kWeight);
   return tensor;
 }
@@ -136,6 +145,7 @@ Compiled compile_model(Model model, const ModuleOptions& options, const Carry& c
   for (const ValueInfo& output : model.graph.outputs) compiled.output_names.push_back(output.name);
   compiled.model = std::move(model);
   compile_plan(compiled, options);
+  release_free_memory();  // of unaligned weights that were copied twice
   return compiled;
 }
 
@@ -170,6 +180,7 @@ Model current_model(const Compiled& compiled) {
 std::unique_ptr<Plan> inference_plan(const Compiled& compiled, const ModuleOptions& options) {
   Model model = current_model(compiled);
   infer_shapes(model);
+  fold_types(model);
   fold_constants(model, {.foldable = {}, .quantizers = true, .as_initializers = true});
   drop_identity(model);
   fuse_pad(model);

@@ -30,11 +30,12 @@ struct Roles {
 // operator, or scaling and shifting a decomposed normalization, is one too; running statistics,
 // masks (kMaskOf) and quantization state have roles of their own; all else is constant. Copies that an
 // exporter deduplicated through Identity are untied in `model`: where their roles differ, and where the
-// same role is reached through Identity copies only. Weights in Constant nodes are lifted. `overrides` (initializer name or glob -> role) win.
+// same role is reached through Identity copies only. Weights in Constant nodes are lifted. `overrides`
+// (initializer name or glob -> role) win.
 Roles assign_roles(Model& model, const std::vector<std::pair<std::string, Role>>& overrides = {});
 
-// Some exporters write weights as Constant nodes. Those of floats in the outermost graph that reach a weight or
-// statistic port of an operator, or hold one number for each channel of the layer that they are added to,
+// Some exporters write weights as Constant nodes. Those of floats in the outermost graph that reach a weight
+// or statistic port of an operator, or hold one number for each channel of the layer that they are added to,
 // become initializers of the same name; results of folding do not. Returns how many.
 int lift_constants(Model& model);
 

@@ -76,8 +76,9 @@ class Inspector {
   // Whether output 0 holds what input 0 holds, moved or rounded.
   bool passes_weights_on(const Node& node) const {
     const Op* op = find_op(node.domain, node.op_type, model_.opset(node.domain));
-    return (op && op->passes_roles) || node.op_type == "DequantizeLinear" || node.op_type == "QuantizeLinear" ||
-           node.op_type == "FakeQuantize" || node.op_type == "FoldedWeight";
+    return (op && op->passes_roles) || node.op_type == "DequantizeLinear" ||
+           node.op_type == "QuantizeLinear" || node.op_type == "FakeQuantize" ||
+           node.op_type == "FoldedWeight";
   }
 
   // The initializer that reaches the node's weight port, directly or through such nodes.

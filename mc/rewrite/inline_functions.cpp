@@ -9,7 +9,7 @@
 namespace mc {
 namespace {
 
-constexpr int kMaxCalls = 64;            // calls within calls: more is recursion
+constexpr int kMaxCalls = 64;         // calls within calls: more is recursion
 constexpr int kMaxNodes = 1'000'000;  // functions that call each other twice each grow exponentially
 
 std::string_view canonical(std::string_view domain) {
