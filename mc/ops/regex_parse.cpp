@@ -62,19 +62,24 @@ class RegexParser {
   NodePointer sequence(int depth) {
     auto node = std::make_unique<RegexNode>();
     while (!done() && !sees(U"|") && !sees(U")")) {
+      NodePointer part;
       if (take(U"\\Q")) {
-        while (!done() && !take(U"\\E")) node->parts.push_back(literal(take_any()));
-        continue;
+        while (!done() && !take(U"\\E")) {
+          if (part) node->parts.push_back(std::move(part));
+          part = literal(take_any());
+        }
+      } else {
+        part = atom(depth);
       }
-      if (NodePointer part = repeated(depth)) node->parts.push_back(std::move(part));
+      if (part) node->parts.push_back(repeated(std::move(part)));
     }
     return node;
   }
 
-  NodePointer repeated(int depth) {
-    NodePointer part = atom(depth);
+  // What stands behind the part may repeat it.
+  NodePointer repeated(NodePointer part) {
     bool again = false;
-    for (int least = 0, most = 0; part && take_repeat(least, most); again = true) {
+    for (int least = 0, most = 0; take_repeat(least, most); again = true) {
       if (again) broken("a repetition is repeated");
       auto node = std::make_unique<RegexNode>(RegexNode{.kind = RegexNode::Kind::kRepeat});
       node->least = least;

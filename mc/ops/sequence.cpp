@@ -12,8 +12,8 @@
 namespace mc {
 namespace {
 
-// A position in a sequence of `length`: negative ones count from the end, and `extra` positions behind the last
-// element exist too. Without a position it is the last that exists.
+// A position in a sequence of `length`: negative ones count from the end, and `extra` positions behind the
+// last element exist too. Without a position it is the last that exists.
 size_t sequence_position(const IntsInput& input, const KernelArgs& args, size_t length, int64_t extra) {
   const auto limit = static_cast<int64_t>(length) + extra;
   MC_CHECK(limit > 0, "the sequence is empty");
@@ -257,7 +257,7 @@ void infer_sequence_map(InferContext& context) {
 }  // namespace
 
 std::vector<Op> sequence_ops() {
-  return {
+  std::vector<Op> ops = {
       make_op("SequenceConstruct", 11, bind_sequence_construct, infer_sequence_construct),
       make_op("SequenceEmpty", 11, bind_sequence_empty, infer_sequence_empty),
       make_op("SequenceAt", 11, bind_sequence_at, infer_sequence_at),
@@ -268,6 +268,10 @@ std::vector<Op> sequence_ops() {
       make_op("ConcatFromSequence", 11, bind_concat_from_sequence, infer_concat_from_sequence),
       make_op("SequenceMap", 17, bind_sequence_map, infer_sequence_map),
   };
+  for (Op& op : ops) {
+    if (op.name == "SequenceEmpty" || op.name == "SequenceLength") op.differentiable = false;
+  }
+  return ops;
 }
 
 }  // namespace mc
