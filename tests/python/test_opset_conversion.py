@@ -103,6 +103,18 @@ def check_all(converted, cases):
     return compared
 
 
+def test_the_table_has_every_change_of_every_operator():
+    """By the schemas of the onnx package; what is older than opset 7 counts as of 7."""
+    histories = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if schema.domain == "":
+            histories.setdefault(schema.name, set()).add(max(7, schema.since_version))
+    done = subprocess.run([TOOL, "--table"], capture_output=True, text=True, check=True)
+    table = {line.split()[0]: [int(v) for v in line.split()[1:]] for line in done.stdout.splitlines()}
+    assert table == {name: sorted(versions) for name, versions in histories.items()}
+    assert list(table) == sorted(table)
+
+
 def test_every_case_goes_up(cases, tmp_path):
     older = [case for case in cases if case.opset < NEWEST]
     converted, refused = convert_all(tmp_path, older, NEWEST)

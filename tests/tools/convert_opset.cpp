@@ -1,5 +1,6 @@
 // Drives opset conversion for tests in Python: convert_opset LIST, where each line of LIST is
-// OPSET<tab>IN<tab>OUT. Prints "IN<tab>why" for each that fails; exits with 1 then.
+// OPSET<tab>IN<tab>OUT. Prints "IN<tab>why" for each that fails; exits with 1 then. convert_opset --table
+// prints the table: an operator, the opset that brought it, and those that changed it, a line each.
 #include <cstdio>
 #include <sstream>
 
@@ -8,11 +9,29 @@
 #include "mc/base/text.h"
 #include "mc/onnx/onnx.h"
 #include "mc/rewrite/convert_opset.h"
+#include "mc/rewrite/convert_opset_table.h"
+
+namespace {
+
+void print_table() {
+  for (const mc::OpsetHistory& history : mc::opset_histories()) {
+    std::printf("%s %ld", std::string(history.op).c_str(), static_cast<long>(history.first));
+    for (const mc::OpsetChange& change : history.changes)
+      std::printf(" %ld", static_cast<long>(change.version));
+    std::printf("\n");
+  }
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 2) {
-    std::fputs("usage: convert_opset LIST\n", stderr);
+    std::fputs("usage: convert_opset LIST | --table\n", stderr);
     return 2;
+  }
+  if (std::string(argv[1]) == "--table") {
+    print_table();
+    return 0;
   }
   int status = 0;
   std::istringstream lines(mc::read_file(argv[1]));
