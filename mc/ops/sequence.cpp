@@ -116,8 +116,8 @@ Kernel bind_split_to_sequence(const BindContext& context) {
   const Node& node = context.node;
   return [axis = node.get_int("axis", 0), keep = node.get_int("keepdims", 1) != 0,
           sizes = IntsInput(context, 1)](const KernelArgs& args) {
+    MC_CHECK(args.has(0) && args.in(0).defined(), "the input is no tensor of numbers");
     const at::Tensor& x = args.in(0);
-    MC_CHECK(x.defined(), "the input is no tensor of numbers");
     const int64_t along = normalize_axis(axis, x.dim());
     const auto given = sizes.get(args);
     std::vector<at::Tensor> parts;

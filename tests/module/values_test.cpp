@@ -60,7 +60,7 @@ TEST(Values, PlanCarriesStrings) {
   })",
                                 {string_slot({"hello", "you"}, {2})});
   EXPECT_THAT(outputs[0].extra->strings, ::testing::ElementsAre("hello!", "you!"));
-  EXPECT_TRUE(at::equal(outputs[1].tensor, at::tensor({true, false})));
+  EXPECT_TRUE(at::equal(outputs[1].tensor, at::tensor({1, 0}).to(at::kBool)));
 }
 
 // Tensors in, tensors out, sequences between: what a GraphModule takes. Weights train through them.
