@@ -257,13 +257,15 @@ void infer_sequence_map(InferContext& context) {
 }  // namespace
 
 std::vector<Op> sequence_ops() {
+  Op length = make_op("SequenceLength", 11, bind_sequence_length, infer_sequence_length);
+  length.differentiable = false;
   std::vector<Op> ops = {
       make_op("SequenceConstruct", 11, bind_sequence_construct, infer_sequence_construct),
       make_op("SequenceEmpty", 11, bind_sequence_empty, infer_sequence_empty),
       make_op("SequenceAt", 11, bind_sequence_at, infer_sequence_at),
       make_op("SequenceInsert", 11, bind_sequence_insert, infer_sequence_insert),
       make_op("SequenceErase", 11, bind_sequence_erase, infer_same_as_input),
-      make_op("SequenceLength", 11, bind_sequence_length, infer_sequence_length),
+      length,
       make_op("SplitToSequence", 11, bind_split_to_sequence, infer_split_to_sequence),
       make_op("ConcatFromSequence", 11, bind_concat_from_sequence, infer_concat_from_sequence),
       make_op("SequenceMap", 17, bind_sequence_map, infer_sequence_map),
