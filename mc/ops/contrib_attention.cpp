@@ -251,9 +251,11 @@ Kernel bind_position_rotary(const BindContext& context) {
   return [=](const KernelArgs& args) {
     const at::Tensor& x = args.in(0);
     MC_CHECK(x.dim() == 3 || x.dim() == 4, "the input has {} dims, not 3 or 4", x.dim());
-    const int64_t width = 2 * args.in(2).size(-1);  // of a head that is turned as a whole
-    MC_CHECK(x.dim() == 4 || heads > 0 || width > 0, "num_heads and the cache are both empty");
-    const at::Tensor data = split_heads(x, heads > 0 ? heads : x.size(-1) / width, "num_heads");
+    MC_CHECK(args.in(2).dim() == 2 && args.in(2).size(1) >= 1, "cos_cache [{}] is no table of angles",
+             fmt::join(args.in(2).sizes(), ","));
+    // Without num_heads a head is turned as a whole.
+    const int64_t count = heads > 0 ? heads : x.size(-1) / (2 * args.in(2).size(1));
+    const at::Tensor data = split_heads(x, count, "num_heads");
     at::Tensor position = args.in(1).to(at::kLong);
     if (position.numel() == 1) {
       position = (position.reshape({}) + at::arange(data.size(2), position.options())).unsqueeze(0);

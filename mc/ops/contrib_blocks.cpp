@@ -35,8 +35,8 @@ struct NBits {
     MC_CHECK(bits == 2 || bits == 4 || bits == 8, "bits is {}; 2, 4 and 8 are supported", bits);
     MC_CHECK(block >= 16 && (block & (block - 1)) == 0 && block <= (1 << 20),
              "block_size is {}; it must be a power of two, at least 16", block);
-    MC_CHECK(inner >= 1 && columns >= 1 && inner <= INT32_MAX && columns <= INT32_MAX,
-             "K and N are {} and {}; they must be positive", inner, columns);
+    MC_CHECK(inner >= 1 && columns >= 1 && inner <= (1 << 30) && columns <= (1 << 30),
+             "K and N are {} and {}; they must be from 1 to 2^30", inner, columns);
     MC_CHECK(node.get_int("weight_prepacked", 0) == 0, "weights prepacked for one device cannot be read");
   }
   int64_t blocks() const { return (inner + block - 1) / block; }
@@ -120,8 +120,8 @@ struct BlockGather {
         block(node.get_int("block_size", 128)),
         bits(node.get_int("bits", 4)) {
     MC_CHECK(bits == 2 || bits == 4 || bits == 8, "bits is {}; 2, 4 and 8 are supported", bits);
-    MC_CHECK(block >= 16 && (block & (block - 1)) == 0, "block_size is {}; it must be a power of two from 16",
-             block);
+    MC_CHECK(block >= 16 && block <= (1 << 20) && (block & (block - 1)) == 0,
+             "block_size is {}; it must be a power of two from 16 to 2^20", block);
   }
   // Codes of uint8 data are packed along the last axis.
   int64_t packed(DType data) const { return data == DType::kUInt8 ? 8 / bits : 1; }

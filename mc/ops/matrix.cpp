@@ -154,7 +154,9 @@ void infer_unique(InferContext& context) {
 }  // namespace
 
 std::vector<Op> matrix_ops() {
-  return {make_op("Det", 11, bind_det, infer_det), make_op("Unique", 11, bind_unique, infer_unique)};
+  Op unique = make_op("Unique", 11, bind_unique, infer_unique);
+  unique.differentiable = false;
+  return {make_op("Det", 11, bind_det, infer_det), unique};
 }
 
 }  // namespace mc

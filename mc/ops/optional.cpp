@@ -49,9 +49,11 @@ void infer_optional_get_element(InferContext& context) {
 }  // namespace
 
 std::vector<Op> optional_ops() {
+  Op has_element = make_op("OptionalHasElement", 15, bind_optional_has_element, infer_optional_has_element);
+  has_element.differentiable = false;
   return {
       make_op("Optional", 15, bind_optional, infer_optional),
-      make_op("OptionalHasElement", 15, bind_optional_has_element, infer_optional_has_element),
+      has_element,
       make_op("OptionalGetElement", 15, bind_optional_get_element, infer_optional_get_element),
   };
 }
