@@ -31,7 +31,8 @@ inline at::Tensor counting(at::IntArrayRef dims) {
 
 inline Model op_model(const std::string& node_text, int64_t opset) {
   return parse_model(fmt::format(
-      "<ir_version: 10, opset_import: [\"\" : {}, \"mc\" : 1]> g () => () {{ {} }}", opset, node_text));
+      "<ir_version: 10, opset_import: [\"\" : {}, \"mc\" : 1, \"com.microsoft\" : 1]> g () => () {{ {} }}",
+      opset, node_text));
 }
 
 // Runs the one node of `node_text`, e.g. "y = Relu (x)". `inputs` fill its non-empty inputs in order; those
