@@ -249,11 +249,9 @@ class OpsetConversion {
     const OpsetChange* change = change_of(step.node, version, up);
     if (!change && !gone) return;
     if (change && !up) refuse_new_types(step, change->new_types);
-    if (gone) {
-      history->without(step);
-    } else if (const OpsetRule& rule = up ? change->up : change->down) {
-      rule(step);
-    }
+    const OpsetRule& rule = gone ? history->without : up ? change->up : change->down;
+    if (!rule) return;
+    rule(step);
     if (!up) step.trim_inputs();  // older operators have no optional inputs to omit
     ++changed_;
   }

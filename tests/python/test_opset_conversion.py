@@ -16,7 +16,7 @@ TOOL = BUILD / "tests" / "convert_opset"
 NEWEST = onnx.defs.onnx_opset_version()
 # The newest opset of which ONNX Runtime has all kernels: of later changes it lacks some, so that models
 # load only in part.
-NEWEST_RUN = 22
+NEWEST_RUN = 21
 RANDOM = ("bernoulli", "random", "dropout", "multinomial")
 
 
@@ -132,7 +132,7 @@ def test_outputs_stay_the_same_upwards(cases, tmp_path):
     assert check_all(converted, old) == len(old)
 
 
-@pytest.mark.parametrize("opset, at_least", [(20, 700), (17, 500), (12, 300), (10, 250), (7, 150)])
+@pytest.mark.parametrize("opset, at_least", [(20, 450), (17, 500), (12, 300), (10, 250), (7, 150)])
 def test_outputs_stay_the_same_downwards(cases, tmp_path, opset, at_least):
     newer = [case for case in cases if case.opset > opset]
     converted, refused = convert_all(tmp_path, newer, opset)
@@ -149,9 +149,8 @@ def test_down_again_after_up(cases, tmp_path, opset):
     for case in old:
         (tmp_path / f"{case.name}.onnx").write_bytes(up[case.name])
     refused = convert(tmp_path, [(opset, case.name, f"{case.name}.out") for case in old])
-    # Batches of sequences and rules that became several nodes of newer operators have no way back.
-    assert len(refused) <= len(old) // 8, refused
-    back = {c.name: (tmp_path / f"{c.name}.out.onnx").read_bytes() for c in old if c.name not in refused}
+    assert refused == {}
+    back = {c.name: (tmp_path / f"{c.name}.out.onnx").read_bytes() for c in old}
     assert check_all(back, old) == len(back)
 
 

@@ -2,6 +2,7 @@
 // OPSET<tab>IN<tab>OUT. Prints "IN<tab>why" for each that fails; exits with 1 then. convert_opset --table
 // prints the table: an operator, the opset that brought it, and those that changed it, a line each.
 #include <cstdio>
+#include <fstream>
 #include <sstream>
 
 #include "mc/base/error.h"
@@ -41,7 +42,7 @@ int main(int argc, char** argv) {
       MC_CHECK(parts.size() == 3, "a line is OPSET, IN and OUT: '{}'", line);
       mc::Model model = mc::read_onnx(parts[1]);
       mc::convert_opset(model, std::stoll(parts[0]));
-      mc::write_onnx(model, parts[2]);
+      std::ofstream(parts[2], std::ios::binary) << mc::to_bytes(model);
     } catch (const mc::Error& error) {
       std::printf("%s\t%s\n", parts.size() > 1 ? parts[1].c_str() : "?", error.what());
       status = 1;
