@@ -118,6 +118,8 @@ Role role_of(const Initializer& initializer, const RoleRules& rules,
     if (const std::string* written = find_metadata(metadata, kRole))
       asked = role_from_name(*written, initializer.name);
   }
+  // Sub-byte codes and strings have no tensor that state could be: zero points of int4 stay constants.
+  if (!asked && dtype_bits(initializer.tensor.dtype) < 8) return Role::kConstant;
   if (!asked) return rules.demand(initializer.name, initializer.tensor).role(trains(initializer));
   MC_CHECK(*asked != Role::kWeight || trains(initializer),
            "initializer '{}' holds {} and cannot be a weight; only dense floats train", initializer.name,

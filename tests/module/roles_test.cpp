@@ -52,6 +52,19 @@ TEST(Roles, IntegersNeverTrain) {
   EXPECT_EQ(assign_roles(model).of.at("shape"), Role::kConstant);
 }
 
+// LibTorch has no tensor of int4 that the module could keep as state.
+TEST(Roles, ZeroPointsOfFewBitsStayConstant) {
+  Model model = parse_model(R"(<ir_version: 10, opset_import: ["" : 21]>
+    g (float[2] x) => (float[2] y) <int4[2] q = {1, -2}, float s = {0.5}, int4 z = {1}> {
+      d = DequantizeLinear (q, s, z)
+      y = Add (x, d)
+    })");
+  EXPECT_EQ(assign_roles(model).of.at("z"), Role::kConstant);
+  EXPECT_EQ(assign_roles(model).of.at("s"), Role::kState);
+  GraphModule module(model);
+  EXPECT_TRUE(at::equal(module.forward(at::zeros({2})), at::tensor({0.f, -1.5f})));
+}
+
 TEST(Roles, BiasesAfterProductsWithWeightsTrain) {
   Model model = graph_of("(float[n,3] x, float[4,4] z) => (float[n,4] y, float[4,4] s)", R"(
       p = MatMul (x, w)
