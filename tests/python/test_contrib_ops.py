@@ -1,5 +1,5 @@
 """Microsoft's operators against ONNX Runtime: one-node models with ONNX Runtime's outputs, run and inferred by
-the program run_node."""
+the program run_node, and run as modules by the command `conformance`."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from contrib_cases import Fixed, contrib_cases
 from onnx import helper, numpy_helper
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
-BUILD = pathlib.Path(os.environ.get("MC_BUILD", pathlib.Path(__file__).parents[2] / "build"))
+BUILD = pathlib.Path(os.environ.get("MC_BUILD_DIR", pathlib.Path(__file__).parents[2] / "build"))
 # ONNX Runtime's own errors share no base class.
 REFUSALS = (
     states.Fail,
@@ -78,10 +78,14 @@ def write_case(case, folder):
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("contrib")
+
+
+@pytest.fixture(scope="module")
+def results(folder):
     if not PROGRAM.exists():
         pytest.skip(f"{PROGRAM} is not built")
-    folder = tmp_path_factory.mktemp("contrib")
     refused = {}
     for case in contrib_cases():
         try:
@@ -107,3 +111,12 @@ def test_case(results, name):
     verdicts = results[0]
     assert name in verdicts, "it was not run"
     assert not verdicts[name], verdicts[name]
+
+
+def test_modules_conform(results, folder):
+    program = BUILD / "model-compression"
+    done = subprocess.run(
+        [program, "conformance", folder, "--list", "failed"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"{len(results[0])} passed" in done.stdout

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 from torch_operators import REFERENCES
 
-BUILD = pathlib.Path(os.environ.get("MC_BUILD", pathlib.Path(__file__).parents[2] / "build"))
+BUILD = pathlib.Path(os.environ.get("MC_BUILD_DIR", pathlib.Path(__file__).parents[2] / "build"))
 # ONNX Runtime's own errors share no base class.
 REFUSALS = (
     states.Fail,
