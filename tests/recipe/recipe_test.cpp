@@ -1,5 +1,7 @@
 #include "mc/recipe/recipe.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -60,6 +62,15 @@ TEST(Recipe, EmptySectionsMeanDefaults) {
   ASSERT_EQ(recipe.stages.size(), 1u);
   EXPECT_EQ(recipe.stages[0].name, "train");
   EXPECT_EQ(recipe.deploy.engines, std::vector<std::string>{"onnxruntime"});
+}
+
+TEST(Recipe, ExportsInAnOpsetByNumber) {
+  EXPECT_EQ(parse_recipe(fine("export: {opset: 17}"), "r.yaml").recipe.exports.opset, "17");
+  EXPECT_THAT(complaint(fine("export: {opset: 6}")), HasSubstr("export.opset"));
+  const Json schema = recipe_schema();
+  const Json& choices = schema["properties"]["export"]["anyOf"][0]["properties"]["opset"]["enum"];
+  EXPECT_NE(std::find(choices.begin(), choices.end(), Json("keep")), choices.end());
+  EXPECT_NE(std::find(choices.begin(), choices.end(), Json(17)), choices.end());
 }
 
 TEST(Recipe, StagesInheritNothing) {
