@@ -20,13 +20,11 @@ void add_constraint(Json& schema, const Constraint& constraint) {
   if (std::isfinite(constraint.maximum)) {
     schema[constraint.exclusive_maximum ? "exclusiveMaximum" : "maximum"] = bound(constraint.maximum);
   }
-  if (constraint.choices.empty()) return;
-  schema["enum"] = constraint.choices;
   // YAML writes a choice that is a number without quotes.
   for (const std::string& choice : constraint.choices) {
-    if (choice.find_first_not_of("0123456789") != std::string::npos) continue;
-    schema["enum"].push_back(std::stoll(choice));
-    schema["type"] = {"string", "integer"};
+    const bool number = choice.find_first_not_of("0123456789") == std::string::npos;
+    schema["enum"].push_back(number ? Json(std::stoll(choice)) : Json(choice));
+    if (number) schema["type"] = {"string", "integer"};
   }
 }
 
