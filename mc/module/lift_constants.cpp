@@ -6,6 +6,7 @@
 namespace mc {
 namespace {
 
+// Single numbers are no weights: PyTorch fills missing biases from one zero by Expand.
 // A bias is known by the layer in front of it, whose weight must be an initializer by then: hence rounds.
 int lift_round(Model& model) {
   std::vector<std::pair<std::string, Tensor>> weights;
@@ -14,7 +15,9 @@ int lift_round(Model& model) {
   for (const Node& node : model.graph.nodes) {
     if (!node.is("Constant") || node.outputs.size() != 1 || find_metadata(node.metadata, kSources)) continue;
     const Tensor* value = node.get_tensor("value");
-    if (!value || !dtype_is_float(value->dtype) || !rules.is_stored_weight(node.outputs[0], *value)) continue;
+    if (!value || value->dims.empty() || !dtype_is_float(value->dtype) ||
+        !rules.is_stored_weight(node.outputs[0], *value))
+      continue;
     weights.emplace_back(node.outputs[0], *value);
     names.insert(node.outputs[0]);
   }

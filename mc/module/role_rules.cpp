@@ -98,8 +98,8 @@ bool RoleRules::is_stored_weight(const std::string& value, const Tensor& tensor,
     if (role == Role::kWeight || role == Role::kStatistic) return true;
     if ((node.is("Add") || node.is("Mul")) && node.inputs.size() == 2 && !tensor.dims.empty())
       return tensor.count() == channels(node.inputs[1 - use.input]);
-    return use.input == 0 && depth < kMaxViews && is_view(node) && !node.outputs.empty() &&
-           is_stored_weight(node.outputs[0], tensor, depth + 1);
+    return use.input == 0 && depth < kMaxViews && is_view(node) && !node.is("Expand") &&
+           !node.outputs.empty() && is_stored_weight(node.outputs[0], tensor, depth + 1);
   });
 }
 

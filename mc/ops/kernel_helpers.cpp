@@ -6,6 +6,10 @@
 
 namespace mc {
 
+void missing_input(size_t i) {
+  fail("input {} is missing; the operator needs it", i);
+}
+
 std::vector<int64_t> tensor_ints(const at::Tensor& tensor) {
   const at::Tensor flat = tensor.detach().to(at::kCPU, at::kLong).contiguous();
   const int64_t* data = flat.const_data_ptr<int64_t>();

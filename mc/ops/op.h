@@ -39,6 +39,8 @@ struct RunContext {
   std::function<std::vector<Slot>(const Graph& subgraph, std::vector<Slot> inputs)> run_subgraph;
 };
 
+[[noreturn]] void missing_input(size_t i);
+
 // One call of one kernel: numbered slots in, numbered slots out. Nothing is copied.
 class KernelArgs {
  public:
@@ -51,8 +53,12 @@ class KernelArgs {
   size_t output_count() const { return outputs_.size(); }
   bool has(size_t i) const { return i < inputs_.size() && inputs_[i] >= 0; }
   bool wants(size_t i) const { return i < outputs_.size() && outputs_[i] >= 0; }
-  const Slot& slot(size_t i) const { return slots_[inputs_[i]]; }
-  const at::Tensor& in(size_t i) const { return slots_[inputs_[i]].tensor; }
+  // Throw Error where the input is omitted.
+  const Slot& slot(size_t i) const {
+    if (!has(i)) missing_input(i);
+    return slots_[inputs_[i]];
+  }
+  const at::Tensor& in(size_t i) const { return slot(i).tensor; }
   at::Tensor in_or(size_t i) const { return has(i) ? in(i) : at::Tensor(); }
   void out(size_t i, Slot value) const {
     if (wants(i)) slots_[outputs_[i]] = std::move(value);

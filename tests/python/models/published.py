@@ -13,7 +13,7 @@ class Published:
     file: str
     origin: str
     inputs: dict  # name -> function of a random generator
-    rate: float = 1e-3
+    rate: float = 1e-4
     trains: bool = True  # its weights stand in the outermost graph
     tolerance: float = 1e-4
 
