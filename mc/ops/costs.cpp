@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -8,7 +9,8 @@
 namespace mc {
 namespace {
 
-constexpr int kMaxViews = 64;  // views on views: more is no model that anybody trains
+constexpr size_t kMostPorts = 16;  // that any operator's cost depends on
+constexpr int kMaxViews = 64;      // views on views: more is no model that anybody trains
 
 // Types of all values by name: Graph::type_of searches.
 using Types = std::unordered_map<std::string, Type>;
@@ -70,6 +72,9 @@ std::vector<NodeCost> model_costs(const Model& model) {
       std::vector<Shape> outputs;
       for (const std::string& input : node.inputs) inputs.push_back(shape_of(types, input));
       for (const std::string& output : node.outputs) outputs.push_back(shape_of(types, output));
+      // A broken node may lack inputs and outputs that its operator counts on.
+      inputs.resize(std::max(inputs.size(), kMostPorts));
+      outputs.resize(std::max(outputs.size(), kMostPorts));
       if (op->macs) cost.macs = op->macs(node, inputs, outputs);
       for (size_t i = 0; i < node.inputs.size() && !op->passes_roles; ++i) {
         if (op->role(i) != Role::kWeight || node.inputs[i].empty()) continue;
