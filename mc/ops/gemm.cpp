@@ -155,7 +155,8 @@ void infer_einsum(InferContext& context) {
 }
 
 double einsum_macs(const Node& node, std::span<const Shape> inputs, std::span<const Shape>) {
-  const EinsumDims dims = einsum_dims(parse_equation(node.get_string("equation", "")), inputs);
+  const EinsumDims dims =
+      einsum_dims(parse_equation(node.get_string("equation", "")), inputs.first(node.inputs.size()));
   double product = element_count(dims.ellipsis);
   for (const auto& [letter, dim] : dims.letters) product *= element_count({dim});
   return product;

