@@ -55,7 +55,7 @@ MASK = {"attention_mask": Input(("batch", "sequence"), mask=True)}
 PAST = {"past": Input((2, 2, "batch", 4, "past", 8))}
 
 CASES = {
-    "resnet50": Case(convolutional.ResNet50, image(64), norm=True, rate=2e-4),
+    "resnet50": Case(convolutional.ResNet50, image(64), norm=True, rate=1e-3),
     "mobilenet_v3": Case(convolutional.MobileNetV3, image(), norm=True),
     "efficientnet": Case(convolutional.EfficientNet, image(), norm=True),
     "convnext": Case(convolutional.ConvNeXt, image()),

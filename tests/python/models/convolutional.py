@@ -21,6 +21,7 @@ class Bottleneck(nn.Module):
         self.reduce = conv_norm(inputs, width, 1)
         self.conv = conv_norm(width, width, 3, stride)
         self.expand = conv_norm(width, outputs, 1, activation=None)
+        nn.init.constant_(self.expand[1].weight, 0.1)  # as deep networks begin; else rounding errors grow
         self.skip = nn.Identity()
         if stride > 1 or inputs != outputs:
             self.skip = conv_norm(inputs, outputs, 1, stride, activation=None)
