@@ -43,13 +43,15 @@ Buffer Buffer::copy_of(std::span<const std::byte> bytes) {
 int64_t Tensor::count() const {
   int64_t product = 1;
   bool overflow = false;
+  bool empty = false;
   for (const int64_t dim : dims) {
     MC_CHECK(dim >= 0, "a dimension of a constant is negative: {}", dim);
-    if (dim == 0) return 0;
-    overflow |= __builtin_mul_overflow(product, dim, &product);
+    empty |= dim == 0;
+    overflow |=
+        __builtin_mul_overflow(product, dim == 0 ? 1 : dim, &product);  // strides exist without elements
   }
   MC_CHECK(!overflow, "the product of a constant's dimensions does not fit in 64 bits");
-  return product;
+  return empty ? 0 : product;
 }
 
 Tensor Tensor::floats(std::vector<int64_t> dims, std::span<const float> values) {

@@ -82,7 +82,7 @@ def test_open_sizes_are_named(image_model):
 
 def test_the_table_of_nodes(image_model):
     text = program("inspect", image_model, "--shape", "image=1,3,8,8", "--nodes").stdout
-    table = text[text.index("\nnode") :].splitlines()[1:]
+    table = text[text.index("\nnode ") :].splitlines()[1:]
     assert table[0].split() == ["node", "operator", "parameters", "MACs", "output"]
     assert next(line for line in table if line.startswith("c ")).split()[1] == "Conv"
     assert "activations" in text
