@@ -15,6 +15,7 @@
 
 #include "mc/base/error.h"
 #include "tests/base/error_of.h"
+#include "tests/base/temporary_folder.h"
 
 namespace mc {
 namespace {
@@ -25,17 +26,12 @@ using testing::HasSubstr;
 
 class FileTest : public testing::Test {
  protected:
-  FileTest() {
-    std::string pattern = (fs::temp_directory_path() / "mc_file_test_XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~FileTest() override { fs::remove_all(folder_); }
-
   size_t files_in_folder() const {
     return static_cast<size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
   }
 
-  fs::path folder_;
+  const TemporaryFolder temporary_;
+  const fs::path& folder_ = temporary_.path();
 };
 
 TEST_F(FileTest, ReadsBackWhatWasWritten) {

@@ -11,6 +11,8 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include "tests/base/temporary_folder.h"
+
 namespace mc {
 
 // A folder of this test's own, empty at first.
@@ -18,7 +20,7 @@ inline std::filesystem::path test_folder() {
   const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
   auto folder = std::filesystem::path(::testing::TempDir()) /
                 ("mc_data_" + std::string(info->test_suite_name()) + "_" + info->name());
-  std::filesystem::remove_all(folder);
+  remove_tree(folder);
   std::filesystem::create_directories(folder);
   return folder;
 }

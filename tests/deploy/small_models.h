@@ -5,32 +5,13 @@
 #include <string>
 
 #include <ATen/Functions.h>
-#include <unistd.h>
 
 #include "mc/graph/graph.h"
 #include "mc/onnx/onnx.h"
 #include "mc/ops/slot.h"
+#include "tests/base/temporary_folder.h"
 
 namespace mc {
-
-// A folder of its own, gone with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "mc_deploy_XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // A 3x3 convolution, Relu, mean over the picture, and a linear layer to `classes`.
 struct SmallNet {

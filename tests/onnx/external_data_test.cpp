@@ -6,7 +6,7 @@
 #include "mc/base/file.h"
 #include "mc/onnx/onnx.h"
 #include "mc/onnx/write_fields.h"
-#include "tests/onnx/temporary_folder.h"
+#include "tests/base/temporary_folder.h"
 
 namespace mc {
 namespace {

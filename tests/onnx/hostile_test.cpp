@@ -7,9 +7,9 @@
 #include "mc/base/file.h"
 #include "mc/onnx/onnx.h"
 #include "mc/onnx/write_fields.h"
+#include "tests/base/temporary_folder.h"
 #include "tests/fuzz/onnx_target.h"
 #include "tests/graph/everything.h"
-#include "tests/onnx/temporary_folder.h"
 
 namespace mc {
 namespace {

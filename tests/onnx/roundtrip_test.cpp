@@ -5,9 +5,9 @@
 
 #include "mc/base/error.h"
 #include "mc/onnx/onnx.h"
+#include "tests/base/temporary_folder.h"
 #include "tests/fuzz/onnx_target.h"
 #include "tests/graph/everything.h"
-#include "tests/onnx/temporary_folder.h"
 
 namespace mc {
 namespace {

@@ -96,7 +96,7 @@ TEST_F(Cuda, HoldsMasks) {
 }
 
 TEST_F(Cuda, RunsARecipe) {
-  const TemporaryFolder folder("cuda");
+  const TemporaryFolder folder;
   write_tiny_data(folder / "data");
   const LoadedRecipe recipe = parse_recipe(fmt::format(R"(
 name: tiny

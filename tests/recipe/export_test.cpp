@@ -4,7 +4,7 @@
 
 #include "mc/onnx/onnx.h"
 #include "tests/base/error_of.h"
-#include "tests/onnx/temporary_folder.h"
+#include "tests/base/temporary_folder.h"
 
 namespace mc {
 namespace {

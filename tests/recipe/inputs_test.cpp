@@ -19,7 +19,7 @@ using testing::HasSubstr;
 
 class Inputs : public testing::Test {
  protected:
-  Inputs() : folder_("inputs") { write_tiny_data(folder_ / "data"); }
+  Inputs() : folder_() { write_tiny_data(folder_ / "data"); }
 
   std::string complaint(const std::string& text) {
     return error_of([&] { open_inputs(parse_recipe(text, "r.yaml")); });

@@ -19,7 +19,7 @@ Json line(const std::string& stage, int epoch, int step) {
 }
 
 TEST(RunFolder, KnowsFinishedStages) {
-  TemporaryFolder temporary("folder");
+  TemporaryFolder temporary;
   RunFolder folder(temporary.path(), false);
   folder.make_parts();
   const Json key = {{"epochs", 3}};
@@ -34,7 +34,7 @@ TEST(RunFolder, KnowsFinishedStages) {
 }
 
 TEST(RunFolder, ForgetsCheckpointsOfOtherSettings) {
-  TemporaryFolder temporary("folder");
+  TemporaryFolder temporary;
   RunFolder folder(temporary.path(), false);
   folder.make_parts();
   EXPECT_FALSE(folder.begin_stage("train", {{"lr", 1}}));
@@ -46,7 +46,7 @@ TEST(RunFolder, ForgetsCheckpointsOfOtherSettings) {
 }
 
 TEST(MetricsFile, DropsWhatIsDoneAgain) {
-  TemporaryFolder temporary("metrics");
+  TemporaryFolder temporary;
   const std::filesystem::path path = temporary / "metrics.jsonl";
   {
     MetricsFile file(path);

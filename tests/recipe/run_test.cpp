@@ -36,7 +36,7 @@ class Interrupter : public LogSink {
 
 class RunRecipe : public testing::Test {
  protected:
-  RunRecipe() : folder_("run") { write_tiny_data(folder_ / "data"); }
+  RunRecipe() { write_tiny_data(folder_ / "data"); }
   void TearDown() override {
     set_interrupted(false);
     set_log_sink(nullptr);

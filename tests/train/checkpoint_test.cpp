@@ -27,7 +27,7 @@ std::string with_length(const std::string& header, const std::string& data = {})
 }
 
 std::string read_error(const std::string& bytes) {
-  Folder folder;
+  TemporaryFolder folder;
   std::ofstream(folder / "x.safetensors", std::ios::binary) << bytes;
   return error_of([&] { read_safetensors(folder / "x.safetensors"); });
 }
@@ -46,7 +46,7 @@ TEST(Safetensors, GivesBackEveryTypeShapeAndValue) {
   tensors["empty"] = at::empty({0, 4});
   tensors["odd name \"/\\\u00e9"] = random_tensor({4, 6}, 2).t();  // not contiguous
   tensors["channels_last"] = random_tensor({2, 3, 4, 4}, 3).contiguous(at::MemoryFormat::ChannelsLast);
-  Folder folder;
+  TemporaryFolder folder;
   write_safetensors(folder / "x", tensors, {{"made_by", "a test"}});
   TensorMap read = read_safetensors(folder / "x");
   ASSERT_EQ(read.size(), tensors.size());
@@ -59,7 +59,7 @@ TEST(Safetensors, GivesBackEveryTypeShapeAndValue) {
 
 // The bytes that the format's description asks for.
 TEST(Safetensors, WritesTheDocumentedBytes) {
-  Folder folder;
+  TemporaryFolder folder;
   write_safetensors(folder / "x",
                     {{"a", at::tensor(std::vector<int64_t>{1, 2}).to(at::kByte)}, {"b", at::tensor({1.0f})}},
                     {{"k", "v"}});
@@ -70,7 +70,7 @@ TEST(Safetensors, WritesTheDocumentedBytes) {
 }
 
 TEST(Safetensors, ReadsWhatOthersWrite) {
-  Folder folder;
+  TemporaryFolder folder;
   std::ofstream(folder / "x", std::ios::binary) << with_length(
       R"({"__metadata__":{"format":"pt"},"w":{"shape":[2,1],"dtype":"I16","data_offsets":[0,4]}}   )",
       std::string("\x01\x00\xff\xff", 4));
@@ -112,7 +112,7 @@ TEST(Safetensors, RefusesBrokenFiles) {
 
 // Every file that is cut short, and every one with a bit turned over, is read or refused, nothing else.
 TEST(Safetensors, SurvivesEveryCutAndFlippedBit) {
-  Folder folder;
+  TemporaryFolder folder;
   write_safetensors(folder / "x", {{"a", at::ones({3})}, {"b", at::ones({2, 2}, at::kBool)}});
   const std::string whole = read_file(folder / "x");
   int refused = 0, runs = 0;
@@ -136,7 +136,7 @@ TEST(Safetensors, SurvivesEveryCutAndFlippedBit) {
 }
 
 TEST(Safetensors, RefusesWhatItCannotHold) {
-  Folder folder;
+  TemporaryFolder folder;
   EXPECT_THAT(error_of([&] { write_safetensors(folder / "x", {{"c", at::zeros({1}, at::kComplexFloat)}}); }),
               HasSubstr("tensor 'c' has element type ComplexFloat"));
   EXPECT_THAT(error_of([&] { write_safetensors(folder / "x", {{"u", at::Tensor()}}); }),
@@ -150,7 +150,7 @@ Checkpoint sample(double value) {
 }
 
 TEST(Checkpoint, ReplacesThePreviousOneAndLeavesNothingElse) {
-  Folder folder;
+  TemporaryFolder folder;
   EXPECT_FALSE(has_checkpoint(folder / "c"));
   for (double value : {1.0, 2.0, 3.0}) {
     write_checkpoint(folder / "c", sample(value));
@@ -165,7 +165,7 @@ TEST(Checkpoint, ReplacesThePreviousOneAndLeavesNothingElse) {
 }
 
 TEST(Checkpoint, NamesWhatIsMissingOrBroken) {
-  Folder folder;
+  TemporaryFolder folder;
   EXPECT_THAT(error_of([&] { read_checkpoint(folder / "c"); }), HasSubstr("there is no checkpoint"));
   write_checkpoint(folder / "c", sample(1));
   std::ofstream(folder / "c" / "state.json") << "{\"value\": ";
@@ -176,7 +176,7 @@ TEST(Checkpoint, NamesWhatIsMissingOrBroken) {
 }
 
 TEST(Checkpoint, FindsThePreviousOneWhenAWriteWasCutOff) {
-  Folder folder;
+  TemporaryFolder folder;
   write_checkpoint(folder / "c", sample(1));
   fs::rename(folder / "c", folder / ".c.previous");
   fs::create_directory(folder / ".c.tmp");
@@ -188,7 +188,7 @@ TEST(Checkpoint, FindsThePreviousOneWhenAWriteWasCutOff) {
 }
 
 TEST(Checkpoint, RefusesAnImpossibleFolder) {
-  Folder folder;
+  TemporaryFolder folder;
   std::ofstream(folder / "file") << "x";
   EXPECT_THAT(error_of([&] { write_checkpoint(folder / "file" / "c", sample(1)); }),
               HasSubstr("cannot write checkpoint"));
@@ -196,7 +196,7 @@ TEST(Checkpoint, RefusesAnImpossibleFolder) {
 
 // A limit on the size of files stands for a full disk.
 TEST(Checkpoint, KeepsThePreviousOneWhenTheDiskIsFull) {
-  Folder folder;
+  TemporaryFolder folder;
   write_checkpoint(folder / "c", sample(1));
   auto ignored = std::signal(SIGXFSZ, SIG_IGN);
   rlimit before{}, small{};

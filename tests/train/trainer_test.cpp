@@ -131,7 +131,7 @@ TEST(TrainStage, ResumesBitForBitWhereverItWasInterrupted) {
   Trial whole;
   StageResult expected = whole.train(quick_options());
   for (int64_t step : {0, 3, 5, 8, 16}) {  // within and between epochs
-    Folder folder;
+    TemporaryFolder folder;
     StageFiles files{.checkpoint = folder / "checkpoint", .best = {}};
     {
       InterruptGuard guard;
@@ -176,7 +176,7 @@ TEST(TrainStage, ResumesStructureAndMasks) {
   whole.methods = methods(-1);
   whole.train(quick_options());
   EXPECT_EQ(whole.module.tensor("w1").sizes(), at::IntArrayRef({4, kFeatures}));
-  Folder folder;
+  TemporaryFolder folder;
   StageFiles files{.checkpoint = folder / "checkpoint", .best = {}};
   {
     InterruptGuard guard;
@@ -192,7 +192,7 @@ TEST(TrainStage, ResumesStructureAndMasks) {
 }
 
 TEST(TrainStage, WritesCheckpointsWithinAnEpoch) {
-  Folder folder;
+  TemporaryFolder folder;
   StageFiles files{.checkpoint = folder / "checkpoint", .best = {}, .checkpoint_seconds = 0};
   Trial run;
   Json seen;
@@ -205,7 +205,7 @@ TEST(TrainStage, WritesCheckpointsWithinAnEpoch) {
 }
 
 TEST(TrainStage, DoesNothingMoreWhenItWasFinished) {
-  Folder folder;
+  TemporaryFolder folder;
   StageFiles files{.checkpoint = folder / "checkpoint", .best = {}};
   Trial first, second;
   StageResult expected = first.train(quick_options(), files);
@@ -217,7 +217,7 @@ TEST(TrainStage, DoesNothingMoreWhenItWasFinished) {
 }
 
 TEST(TrainStage, StartsAnewForAnotherStageAndRefusesOtherSettings) {
-  Folder folder;
+  TemporaryFolder folder;
   StageFiles files{.checkpoint = folder / "checkpoint", .best = {}};
   Trial first;
   first.train(quick_options(1), files);
@@ -232,7 +232,7 @@ TEST(TrainStage, StartsAnewForAnotherStageAndRefusesOtherSettings) {
 }
 
 TEST(TrainStage, RefusesABrokenCheckpoint) {
-  Folder folder;
+  TemporaryFolder folder;
   StageFiles files{.checkpoint = folder / "checkpoint", .best = {}};
   Trial first;
   first.train(quick_options(1), files);
@@ -297,7 +297,7 @@ TEST(TrainStage, CallsMethodsInOrder) {
   std::vector<std::string> calls;
   std::vector<std::shared_ptr<Method>> methods = {std::make_shared<Recorder>("a", calls),
                                                   std::make_shared<Recorder>("b", calls)};
-  Folder folder;
+  TemporaryFolder folder;
   StageFiles files{.checkpoint = folder / "checkpoint", .best = {}};
   std::vector<Json> lines;
   auto sink = [&](const Json& line) { lines.push_back(line); };
@@ -346,7 +346,7 @@ TEST(TrainStage, HoldsMasksOfEarlierStages) {
 }
 
 TEST(TrainStage, StopsAtALossThatIsNotFinite) {
-  Folder folder;
+  TemporaryFolder folder;
   StageFiles files{.checkpoint = folder / "checkpoint", .best = folder / "best.onnx"};
   Trial run;
   TrainOptions options = quick_options();
@@ -360,7 +360,7 @@ TEST(TrainStage, StopsAtALossThatIsNotFinite) {
 }
 
 TEST(TrainStage, KeepsTheBestModelWhenTheLossBreaksLater) {
-  Folder folder;
+  TemporaryFolder folder;
   StageFiles files{.checkpoint = folder / "checkpoint", .best = folder / "best.onnx"};
   Trial run;
   std::map<std::string, at::Tensor> after_first_epoch;
@@ -379,7 +379,7 @@ TEST(TrainStage, KeepsTheBestModelWhenTheLossBreaksLater) {
 }
 
 TEST(TrainStage, EndsWithTheBestEpochWhenAsked) {
-  Folder folder;
+  TemporaryFolder folder;
   StageFiles files{.checkpoint = {}, .best = folder / "best.onnx"};
   Trial run;
   std::map<std::string, at::Tensor> good;
@@ -418,13 +418,13 @@ class Warnings : public LogSink {
 
 // A file takes the place of the output folder while the stage runs.
 TEST(TrainStage, GoesOnWhenACheckpointCannotBeWritten) {
-  Folder folder;
+  TemporaryFolder folder;
   StageFiles files{.checkpoint = folder / "out" / "checkpoint", .best = folder / "out" / "best.onnx"};
   auto sink = std::make_shared<Warnings>();
   auto before = set_log_sink(sink);
   Trial run;
   run.methods = {std::make_shared<AtStep>(2, [&](StepContext&) {
-    fs::remove_all(folder / "out");
+    remove_tree(folder / "out");
     std::ofstream(folder / "out") << "x";
   })};
   StageResult result = run.train(quick_options(1), files);

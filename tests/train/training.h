@@ -1,4 +1,4 @@
-// What the tests of this room share: a small network, separable data, a folder that goes away.
+// What the tests of this room share: a small network, separable data.
 #pragma once
 
 #include <filesystem>
@@ -16,6 +16,7 @@
 #include "mc/module/graph_module.h"
 #include "mc/ops/slot.h"
 #include "tests/base/error_of.h"
+#include "tests/base/temporary_folder.h"
 
 namespace mc::testing {
 
@@ -94,25 +95,6 @@ inline std::unique_ptr<Loader> training_loader(int64_t size = 96) {
 inline std::unique_ptr<Loader> evaluation_loader() {
   return make_loader(std::make_shared<Clouds>(90, 8), 32, false);
 }
-
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "mc-train-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 inline std::map<std::string, at::Tensor> copied_state(const GraphModule& module) {
   at::NoGradGuard no_grad;
