@@ -138,10 +138,12 @@ std::vector<Op> gather_ops() {
   Op gather_op = make_op("Gather", 1, bind_gather, infer_gather);
   gather_op.roles = {Role::kWeight, Role::kConstant};  // embedding tables
   gather_op.quant = QuantPart::kSameRange;
+  Op gather_nd = make_op("GatherND", 11, bind_gather_nd, infer_gather_nd);
+  gather_nd.roles = gather_op.roles;  // PyTorch indexes tables of relative positions so
   return {
       gather_op,
       make_op("GatherElements", 11, bind_gather_elements, infer_gather_elements),
-      make_op("GatherND", 11, bind_gather_nd, infer_gather_nd),
+      gather_nd,
       make_op("Compress", 9, bind_compress, infer_compress),
   };
 }

@@ -15,8 +15,8 @@ namespace mc {
 // QuantizeLinear/DequantizeLinear pairs.
 Model inference_model(const Model& trained, const std::optional<QuantizeOptions>& quantize);
 
-// Writes that to `file`: in the opset of the network (at least 13 when quantized) where `opset` is "keep", else
-// converted to that number. Throws Error that names the nodes that have no form there.
+// Writes that to `file`: in the opset of the network (at least 13 when quantized) where `opset` is "keep",
+// else converted to that number. Throws Error that names the nodes that have no form there.
 void export_model(const Model& trained, const std::optional<QuantizeOptions>& quantize,
                   const std::filesystem::path& file, const std::string& opset = "keep");
 

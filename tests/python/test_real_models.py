@@ -1,6 +1,7 @@
 """Networks as people bring them: exported from PyTorch in the usual ways, run and trained as PyTorch does."""
 
 import copy
+import fnmatch
 
 import numpy as np
 import pytest
@@ -54,7 +55,8 @@ def exported(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     model = WAYS[way](case, make(case, way), samples(case, case.sizes, 0), folder / "model.onnx")
     for name, parameter in model.named_parameters():  # a file does not say what was frozen
-        parameter.requires_grad_(name not in case.frozen.get(way, ()))
+        frozen = any(fnmatch.fnmatch(name, pattern) for pattern in case.frozen.get(way, ()))
+        parameter.requires_grad_(not frozen)
     return case, way, folder / "model.onnx", model
 
 

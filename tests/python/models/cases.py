@@ -41,7 +41,9 @@ class Case:
     fixed: dict = field(
         default_factory=dict
     )  # way of exporting: dynamic axes that PyTorch fixes all the same
-    frozen: dict = field(default_factory=dict)  # way of exporting: parameters that are constants in the file
+    frozen: dict = field(
+        default_factory=dict
+    )  # way of exporting: patterns of parameters that are constants in the file
     tied: bool = False  # the last layer is the embedding
 
 
@@ -53,6 +55,9 @@ SQUARE = {"image": Input(("batch", 3, "height", "width"))}
 WORDS = {"input_ids": Input(("batch", "sequence"), words=60)}
 MASK = {"attention_mask": Input(("batch", "sequence"), mask=True)}
 PAST = {"past": Input((2, 2, "batch", 4, "past", 8))}
+
+# A table that is read at constant places becomes what is read there.
+TABLES_FOLDED = {"folded": ("*table",)}
 
 CASES = {
     "resnet50": Case(convolutional.ResNet50, image(64), norm=True, rate=1e-3),
@@ -77,7 +82,7 @@ CASES = {
         multiples={"height": 8, "width": 8},
     ),
     "vit": Case(attention.ViT, image()),
-    "swin": Case(attention.Swin, image()),
+    "swin": Case(attention.Swin, image(), frozen=TABLES_FOLDED),
     "tagger": Case(
         attention.Tagger,
         {"words": Input(("batch", "sequence"), words=50)},
@@ -88,7 +93,7 @@ CASES = {
         fixed={"folded": ("sequence",)},
     ),
     "hf_vit": Case(configured.vit, {"pixel_values": Input(("batch", 3, 32, 32))}),
-    "hf_swin": Case(configured.swin, {"pixel_values": Input(("batch", 3, 32, 32))}),
+    "hf_swin": Case(configured.swin, {"pixel_values": Input(("batch", 3, 32, 32))}, frozen=TABLES_FOLDED),
     "hf_convnext": Case(configured.convnext, {"pixel_values": Input(("batch", 3, 32, 32))}),
     "bert": Case(configured.Bert, WORDS | MASK, sizes={"sequence": 9}, others={"sequence": 5}),
     "gpt2": Case(configured.Gpt2, WORDS, sizes={"sequence": 9}, others={"sequence": 5}, tied=True),
