@@ -34,7 +34,8 @@ std::string model_around(const std::string& tensor) {
 }
 
 Tensor only_tensor(const std::string& message) {
-  return parse(model_around(message)).graph.initializers()[0].tensor;
+  const auto bytes = std::make_shared<const std::string>(model_around(message));
+  return parse_onnx(std::as_bytes(std::span(*bytes)), bytes).graph.initializers()[0].tensor;
 }
 
 std::string tensor_head(DType type, std::initializer_list<int64_t> dims) {
