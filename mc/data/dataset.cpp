@@ -4,6 +4,8 @@
 #include <charconv>
 #include <numeric>
 
+#include <ATen/ATen.h>
+
 #include "mc/base/error.h"
 
 namespace mc {
@@ -39,6 +41,48 @@ class Taken : public Dataset {
   }
 
  private:
+  std::shared_ptr<const Dataset> base_;
+  int64_t count_;
+  RawImages raw_;
+};
+
+class Spread : public Dataset {
+ public:
+  Spread(std::shared_ptr<const Dataset> base, int64_t count) : base_(std::move(base)), count_(count) {
+    if (const RawImages* raw = base_->raw_images()) {
+      const std::vector<int64_t> chosen = chosen_samples();
+      const at::Tensor index = at::tensor(chosen, at::kLong);
+      raw_.images = raw->images.index_select(0, index);
+      if (raw->labels.defined()) raw_.labels = raw->labels.index_select(0, index);
+    }
+  }
+
+  int64_t size() const override { return count_; }
+  std::vector<FieldInfo> fields() const override { return base_->fields(); }
+  bool labelled() const override { return base_->labelled(); }
+  int64_t classes() const override { return base_->classes(); }
+  bool random() const override { return base_->random(); }
+  const RawImages* raw_images() const override { return raw_.images.defined() ? &raw_ : nullptr; }
+  std::string description() const override {
+    return fmt::format("{} spread over {}", count_, base_->description());
+  }
+  Batch get(std::span<const int64_t> indices) const override {
+    std::vector<int64_t> chosen;
+    for (int64_t index : indices) {
+      MC_CHECK(index >= 0 && index < count_, "sample {} does not exist, there are {}", index, count_);
+      chosen.push_back(place(index));
+    }
+    return base_->get(chosen);
+  }
+
+ private:
+  int64_t place(int64_t index) const { return index * base_->size() / count_; }
+  std::vector<int64_t> chosen_samples() const {
+    std::vector<int64_t> chosen;
+    for (int64_t index = 0; index < count_; ++index) chosen.push_back(place(index));
+    return chosen;
+  }
+
   std::shared_ptr<const Dataset> base_;
   int64_t count_;
   RawImages raw_;
@@ -94,6 +138,11 @@ std::shared_ptr<const Dataset> open_folder(const fs::path& folder, const std::st
 std::shared_ptr<const Dataset> take(std::shared_ptr<const Dataset> dataset, int64_t count) {
   if (count < 0 || count >= dataset->size()) return dataset;
   return std::make_shared<Taken>(std::move(dataset), count);
+}
+
+std::shared_ptr<const Dataset> spread(std::shared_ptr<const Dataset> dataset, int64_t count) {
+  if (count < 0 || count >= dataset->size()) return dataset;
+  return std::make_shared<Spread>(std::move(dataset), count);
 }
 
 Batch all(const Dataset& dataset) {

@@ -53,6 +53,9 @@ class Dataset {
 // The first `count` samples (all when negative) of another dataset.
 std::shared_ptr<const Dataset> take(std::shared_ptr<const Dataset> dataset, int64_t count);
 
+// `count` samples (all when negative) at even distances, so that sorted data is represented too.
+std::shared_ptr<const Dataset> spread(std::shared_ptr<const Dataset> dataset, int64_t count);
+
 // All samples as one batch.
 Batch all(const Dataset& dataset);
 

@@ -15,6 +15,10 @@ constexpr std::array kStateNames = {"scale", "zero_point", "running_min", "runni
 
 }  // namespace
 
+bool quantizes_activation(const Node& node) {
+  return node.is("FakeQuantize", "mc") && !find_metadata(node.metadata, kQuantizesWeight);
+}
+
 FakeQuantizeMaker::FakeQuantizeMaker(Model& model, const QuantizeOptions& options)
     : graph_(model.graph), options_(options), target_(find_target(options.target)) {}
 

@@ -13,6 +13,9 @@ namespace mc {
 // Metadata key on a FakeQuantize node of a weight, whose range is that of its values in every step.
 inline constexpr const char* kQuantizesWeight = "mc.quantizes_weight";
 
+// True for a FakeQuantize of an activation, whose range must be observed.
+bool quantizes_activation(const Node& node);
+
 // Makes nodes whose state is named "BASE_quantizer.scale", "...zero_point", "...running_min",
 // "...running_max" and "...flags". The nodes are not yet in the graph; their initializers are.
 class FakeQuantizeMaker {

@@ -58,8 +58,7 @@ class Placer {
 
   void check_input() const {
     for (const Node& node : graph_.nodes) {
-      MC_CHECK(node.op_type != "QuantizeLinear" && node.op_type != "DequantizeLinear" &&
-                   node.op_type != "FakeQuantize",
+      MC_CHECK(!computes_on_integers(node),
                "{} : the model is already quantized; start from its float version", node.label());
     }
     for (const std::string& pattern : options_.keep_float) {
@@ -70,6 +69,15 @@ class Placer {
       for (const Node& node : graph_.nodes) names.push_back(node.name);
       fail("quantize.keep_float: no node matches '{}'{}", pattern, did_you_mean(pattern, names));
     }
+  }
+
+  // Pairs, integer operators of ONNX, those of ONNX Runtime, and our own.
+  static bool computes_on_integers(const Node& node) {
+    const std::string& type = node.op_type;
+    for (const char* part : {"QuantizeLinear", "FakeQuantize", "QLinear", "QGemm", "QAttention", "NBits"}) {
+      if (type.find(part) != std::string::npos) return true;
+    }
+    return type.ends_with("Integer") || type == "DequantizeLinear";
   }
 
   bool kept_float(const Node& node) const {

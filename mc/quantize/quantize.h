@@ -1,6 +1,6 @@
-// Quantization-aware training on graphs: where FakeQuantize nodes stand is decided by a target (which
-// operators, which types, where Q/DQ pairs go), so that the simulated graph and the exported one are the
-// same computation.
+// Quantization on graphs, while training or from samples alone: where FakeQuantize nodes stand is decided by
+// a target (which operators, which types, where Q/DQ pairs go), so that the simulated graph and the exported
+// one are the same computation.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 
 #include "mc/base/options.h"
 #include "mc/module/graph_module.h"
+#include "mc/quantize/calibrators.h"
 #include "mc/train/method.h"
 
 namespace mc {
@@ -38,9 +39,15 @@ struct QuantizeOptions {
   double freeze_batch_norm = 0.95;  // part of the stage after which batch-norm statistics stay
   bool fold_batch_norm = true;
   std::vector<std::string> keep_float;  // node names or globs
+  // Of ptq:
+  std::string calibrator = "min_max";
+  double percentile = 99.99;
+  int64_t samples = 512;  // 0: all
   template <class V>
   void describe(V& v) {
-    v.field("mode", mode, "qat: train with simulated quantization", one_of({"qat"}));
+    v.field("mode", mode,
+            "qat: train with simulated quantization; ptq: find the ranges of activations from samples alone",
+            one_of({"qat", "ptq"}));
     v.field("target", target, "engine that the result is for",
             one_of({"onnxruntime", "openvino", "tensorrt"}));
     v.field("observer", observer, "how activation ranges are found", one_of({"moving_average", "min_max"}));
@@ -52,7 +59,14 @@ struct QuantizeOptions {
             "part of the stage after which batch-norm statistics stay", between(0, 1));
     v.field("fold_batch_norm", fold_batch_norm, "fold batch norm into the weights that are quantized");
     v.field("keep_float", keep_float, "nodes left float, by name or pattern");
+    v.field("calibrator", calibrator, "ptq: how the range of an activation follows from the samples",
+            one_of(calibrator_names()));
+    v.field("percentile", percentile, "of the calibrator percentile: part of the elements in percent",
+            between(50, 100));
+    v.field("samples", samples, "ptq: samples to calibrate with, spread over the training data; 0: all",
+            at_least(0));
   }
+  bool trains() const { return mode == "qat"; }
 };
 
 struct LayerQuantization {
