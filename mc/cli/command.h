@@ -17,6 +17,7 @@ void add_run(CLI::App& program, Action& action);
 void add_init(CLI::App& program, Action& action);
 void add_inspect(CLI::App& program, Action& action);
 void add_evaluate(CLI::App& program, Action& action);
+void add_quantize(CLI::App& program, Action& action);
 void add_benchmark(CLI::App& program, Action& action);
 void add_compare(CLI::App& program, Action& action);
 void add_conformance(CLI::App& program, Action& action);

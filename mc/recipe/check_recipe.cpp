@@ -45,7 +45,22 @@ void check_stage_names(const Recipe& recipe, Complaints& complaints) {
   }
 }
 
+void check_training(const StageOptions& stage, const std::string& path, Complaints& complaints) {
+  if (stage.trains()) {
+    if (stage.epochs == 0) complaints.add(path + ".epochs", "must be at least 1, is 0");
+    return;
+  }
+  const std::string why = "`quantize: {mode: ptq}` trains nothing: ";
+  if (stage.epochs > 0) complaints.add(path + ".epochs", why + "leave `epochs` out, or choose mode qat");
+  if (stage.prune) complaints.add(path + ".prune", why + "prune in a stage before it");
+  if (stage.distill)
+    complaints.add(path + ".distill", why + "distil in a stage before it, or choose mode qat");
+}
+
 void check_methods(const Recipe& recipe, Complaints& complaints) {
+  if (recipe.teacher && recipe.teacher->train && recipe.teacher->train->epochs == 0) {
+    complaints.add("teacher.train.epochs", "must be at least 1, is 0");
+  }
   if (recipe.loss == "none" && recipe.teacher && (recipe.teacher->builtin || recipe.teacher->train)) {
     complaints.add("teacher", "nothing gives a loss to train it with: `loss` is none");
   }
@@ -57,7 +72,8 @@ void check_methods(const Recipe& recipe, Complaints& complaints) {
       complaints.add(path + ".distill",
                      "there is no teacher to learn from; give `teacher:` beside `stages:`");
     }
-    if (recipe.loss == "none" && !stage.distill) {
+    check_training(stage, path, complaints);
+    if (recipe.loss == "none" && !stage.distill && stage.trains()) {
       complaints.add(path, "nothing gives a loss: `loss: none` needs `distill` in every stage");
     }
     if (stage.label_smoothing > 0 && recipe.loss != "cross_entropy") {

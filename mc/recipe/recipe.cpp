@@ -54,6 +54,21 @@ std::vector<StageOptions> Recipe::default_stages() {
   return {stage};
 }
 
+namespace {
+
+// A stage that does not train has no epochs, unless the recipe says so (which check_recipe then refuses).
+void default_epochs(LoadedRecipe& loaded) {
+  const Config* stages = loaded.config.find("stages");
+  for (size_t i = 0; stages && i < loaded.recipe.stages.size(); ++i) {
+    StageOptions& stage = loaded.recipe.stages[i];
+    // A list of one may be written without brackets.
+    const Config& written = stages->kind == Config::Kind::kSequence ? stages->items.at(i) : *stages;
+    if (!stage.trains() && !written.find("epochs")) stage.epochs = 0;
+  }
+}
+
+}  // namespace
+
 LoadedRecipe parse_recipe(const std::string& text, const std::filesystem::path& file,
                           const Overrides& overrides) {
   LoadedRecipe loaded;
@@ -66,6 +81,7 @@ LoadedRecipe parse_recipe(const std::string& text, const std::filesystem::path& 
                                 [&] { set_override(loaded.config, key, override_value(value)); });
                  }
                  read_options(loaded.config, loaded.recipe);
+                 default_epochs(loaded);
                  check_recipe(loaded);
                });
   return loaded;

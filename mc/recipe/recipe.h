@@ -60,7 +60,8 @@ struct TrainingOptions {
 
   template <class V>
   void describe(V& v) {
-    v.field("epochs", epochs, "passes over the training data", at_least(1));
+    v.field("epochs", epochs, "passes over the training data; 0 (the default then) in a stage of mode ptq",
+            at_least(0));
     v.field("optimizer", optimizer, "how weights move");
     v.field("schedule", schedule, "learning rate over the steps");
     v.field("batch_size", batch_size, "samples a step", at_least(1));
@@ -99,6 +100,7 @@ struct StageOptions : TrainingOptions {
     v.field("distill", distill, "learn from the teacher");
   }
   bool compresses() const { return prune || quantize; }
+  bool trains() const { return !quantize || quantize->trains(); }
 };
 
 struct ExportOptions {

@@ -5,7 +5,9 @@
 
 #include "mc/base/error.h"
 #include "mc/base/log.h"
+#include "mc/data/metric.h"
 #include "mc/onnx/onnx.h"
+#include "mc/quantize/calibrate.h"
 #include "mc/recipe/network.h"
 #include "mc/train/trainer.h"
 
@@ -66,6 +68,22 @@ std::vector<QuantizedLayerResult> planned_quantization(const StageJob& job) {
   return layers;
 }
 
+// A stage that trains nothing: ranges from training samples as they are, without augmentation.
+StageResult calibrate_stage(const StageJob& job, const Recipe& recipe, const RunInputs& inputs,
+                            GraphModule& module, Loader& evaluation) {
+  const auto start = std::chrono::steady_clock::now();
+  prepare_qat(module, *job.options.quantize);
+  calibrate(module, job.data->train, inputs.normalization, *job.options.quantize);
+  const bool training = module.is_training();
+  module.eval();
+  StageResult result;
+  auto infer = [&](const std::vector<at::Tensor>& batch) { return module.forward(batch); };
+  result.metric = evaluate(infer, evaluation, recipe.metric, job.options.name + ", evaluation").value;
+  module.train(training);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
 }  // namespace
 
 StageOutcome run_stage(const StageJob& job, const LoadedRecipe& loaded, const RunInputs& inputs,
@@ -86,9 +104,11 @@ StageOutcome run_stage(const StageJob& job, const LoadedRecipe& loaded, const Ru
   const TrainOptions options = train_options(job, loaded.recipe);
   const StageFiles files{.checkpoint = folder.checkpoint(name), .best = folder.best(name)};
   const auto start = std::chrono::steady_clock::now();
-  const StageResult result = train_stage(
-      name, module, loader, &evaluation, methods, options, files,
-      [&](const Json& line) { metrics.add(line); }, resume);
+  const StageResult result = job.options.trains()
+                                 ? train_stage(
+                                       name, module, loader, &evaluation, methods, options, files,
+                                       [&](const Json& line) { metrics.add(line); }, resume)
+                                 : calibrate_stage(job, loaded.recipe, inputs, module, evaluation);
   const double now_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const Model trained = module.graph();
   write_onnx(trained, folder.stage_model(name));

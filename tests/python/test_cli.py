@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("MC_PROGRAM", ROOT / "build" / "model-compression"))
-COMMANDS = ["run", "init", "inspect", "evaluate", "benchmark", "compare", "report"]
+COMMANDS = ["run", "init", "inspect", "evaluate", "quantize", "benchmark", "compare", "report"]
 
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason=f"{PROGRAM} is not built")
 
@@ -232,6 +232,79 @@ def test_compare_and_its_gates(run, data):
     assert gated.returncode == 1 and json.loads(gated.stdout)["passed"] is False
     pair = json.loads(program(*arguments, "--per-layer").stdout)["pairs"][0]
     assert pair["samples"] == 128 and pair["layers"]
+
+
+def test_quantize_writes_an_integer_model_and_says_what_it_did(run, data, tmp_path):
+    folder, _ = run
+    model, output = folder / "models" / "train.onnx", tmp_path / "int8.onnx"
+    arguments = ["--data", data, "-o", output]
+    report = document("quantize", model, *arguments, "--method", "mse", "--samples", "64")
+    assert report["schema"] == "model-compression/quantize/1"
+    assert report["calibration_samples"] == 64 and report["method"] == "mse"
+    assert report["comparison"]["samples"] == 128
+    assert report["comparison"]["outputs"][0]["snr_db"] > 20
+    assert report["bytes_after"] == output.stat().st_size < report["bytes_before"]
+    assert all(layer["quantized"] for layer in report["layers"]) and len(report["layers"]) >= 2
+    engine = report["comparison"]["engine"]
+    again = document("evaluate", output, "--data", data, "--engine", engine)
+    assert report["metric"] == {"name": "top1", "before": pytest.approx(report["metric"]["before"])} | {
+        "after": again["value"]
+    }
+    # A layer kept float is named with the reason; patterns that match nothing are errors.
+    kept = report["layers"][-1]["name"]
+    text = program("quantize", model, *arguments, "--keep-float", kept, "--target", "tensorrt").stdout
+    line = next(line for line in text.splitlines() if line.startswith(kept + " "))
+    assert "float" in line and "keep_float" in line
+    assert "top-1 agreement" in text and "not compared on tensorrt" in text
+    assert "nowhere" in failure("quantize", model, *arguments, "--keep-float", "nowhere*")
+
+
+@pytest.mark.parametrize("method", ["min_max", "moving_average", "percentile", "entropy", "mse"])
+def test_quantize_by_every_method(run, data, tmp_path, method):
+    folder, _ = run
+    model = folder / "models" / "train.onnx"
+    report = document("quantize", model, "--data", data, "-o", tmp_path / "q.onnx", "--method", method)
+    assert report["comparison"]["top1_agreement"] > 0.9
+    assert report["calibration_samples"] == 512
+
+
+def test_quantize_refuses_what_it_cannot_do(run, data, tmp_path):
+    folder, _ = run
+    train, quantized = folder / "models" / "train.onnx", folder / "models" / "quantize.onnx"
+    output = ["-o", tmp_path / "q.onnx"]
+    assert "already quantized" in failure("quantize", quantized, "--data", data, *output)
+    assert "overwrite" in failure("quantize", train, "--data", data, "-o", train)
+    assert "entropy" in failure("quantize", train, "--data", data, *output, "--method", "entropi")
+    unlabelled = ["--data", "random:8", *output]
+    assert "no labels" in failure("quantize", train, *unlabelled, "--metric", "top1")
+    report = document("quantize", train, *unlabelled)
+    assert report["metric"] is None and report["random_data"] and report["calibration_samples"] == 8
+    images = np.zeros((4, 1, 8, 8), np.float32)
+    images[2, 0, 3, 3] = np.nan
+    np.savez(tmp_path / "bad.npz", image=images)
+    message = failure("quantize", train, "--data", tmp_path / "bad.npz", *output)
+    assert "sample 2" in message and "NaN" in message
+
+
+def test_a_ptq_stage_trains_nothing(data, tmp_path):
+    recipe = write_recipe(tmp_path, data, epochs=1)
+    flow = "{name: quantize, quantize: {mode: ptq, calibrator: percentile, samples: 100}}"
+    recipe.write_text(
+        "\n".join(
+            f"  - {flow}" if "name: quantize" in line else line for line in recipe.read_text().splitlines()
+        )
+    )
+    results = document("run", recipe, "--output", tmp_path / "out")
+    row = next(row for row in results["stages"] if row["name"] == "quantize")
+    assert row["epochs"] == 0 and row["steps"] == 0 and row["methods"] == ["quantize"]
+    assert all(layer["quantized"] for layer in results["quantized_layers"])
+    pair = next(pair for pair in results["comparisons"] if pair["other"] == "quantize")
+    assert pair["top1_agreement"] > 0.9
+    assert document("run", recipe, "--output", tmp_path / "out", "--resume") == results
+    for change in ("epochs=2", "distill={}", "prune={}"):
+        message = failure("run", recipe, "--output", tmp_path / "no", "--set", f"stages.quantize.{change}")
+        assert "mode: ptq" in message
+    assert "at least 1" in failure("run", recipe, "--set", "stages.train.epochs=0")
 
 
 def test_hostile_files_are_errors(tmp_path):

@@ -1,0 +1,151 @@
+#include "mc/recipe/quantize_file.h"
+
+#include <algorithm>
+#include <chrono>
+#include <system_error>
+
+#include "mc/base/error.h"
+#include "mc/base/interrupt.h"
+#include "mc/base/log.h"
+#include "mc/data/metric.h"
+#include "mc/deploy/engine.h"
+#include "mc/onnx/onnx.h"
+#include "mc/quantize/calibrate.h"
+#include "mc/recipe/fields.h"
+#include "mc/recipe/model_data.h"
+
+namespace mc {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FileQuantizer {
+ public:
+  explicit FileQuantizer(const QuantizeFileOptions& options) { report_.options = options; }
+
+  QuantizeFileReport run() {
+    check();
+    quantize();
+    compare_files();
+    measure();
+    return std::move(report_);
+  }
+
+ private:
+  const QuantizeFileOptions& options() const { return report_.options; }
+
+  // What can be said before the work begins.
+  void check() {
+    std::error_code error;
+    MC_CHECK(!fs::equivalent(options().model, options().output, error),
+             "{}: the output would overwrite the model; give another file", options().output.string());
+    if (!options().metric.empty()) make_metric(options().metric);
+    const Model model = read_onnx(options().model);
+    with_context([&] { return options().model.string(); },
+                 [&] { test_ = open_model_data(model, options().data, options().limit); });
+    MC_CHECK(options().metric.empty() || test_.dataset->labelled(),
+             "{} has no labels, so {} cannot be measured; leave --metric out", test_.dataset->description(),
+             options().metric);
+    report_.data = test_.dataset->description();
+    report_.random_data = test_.dataset->random();
+    engine_ = options().quantize.target;
+    const auto& engines = all_engines();
+    const auto own = std::find_if(engines.begin(), engines.end(),
+                                  [&](const Engine* engine) { return engine->name() == engine_; });
+    if (own != engines.end() && (*own)->available()) return;
+    report_.engine_note = own == engines.end() ? fmt::format("there is no engine '{}' here", engine_)
+                                               : (*own)->unavailable_reason();
+    engine_ = "torch";
+  }
+
+  void quantize() {
+    const auto start = std::chrono::steady_clock::now();
+    with_context([&] { return options().model.string(); },
+                 [&] {
+                   const Model model = read_onnx(options().model);
+                   QuantizedModel result =
+                       quantize_ptq(model, training_data(model), test_.normalization, options().quantize);
+                   result.model.producer_name = "model-compression";
+                   write_onnx(result.model, options().output);
+                   report_.layers = std::move(result.layers);
+                   report_.calibration_samples = result.samples;
+                 });
+    report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    report_.bytes_before = fs::file_size(options().model);
+    report_.bytes_after = fs::file_size(options().output);
+  }
+
+  std::shared_ptr<const Dataset> training_data(const Model& model) const {
+    return select_fields(open_dataset(options().data, "train", fields_of(model)), input_names(model));
+  }
+
+  void compare_files() {
+    CompareOptions compare_options;
+    compare_options.engine = engine_;
+    compare_options.batch_size = options().batch;
+    const auto loader = make_loader(test_, options().batch);
+    report_.comparison = compare(options().model, options().output, *loader, compare_options);
+  }
+
+  double metric_of(const fs::path& file, const std::string& metric) const {
+    const auto session = find_engine(engine_).load(file, EngineOptions{});
+    const auto loader = make_loader(test_, options().batch);
+    const auto infer = [&](const std::vector<at::Tensor>& inputs) {
+      if (interrupted()) throw Error("interrupted while measuring", ErrorKind::kInterrupted);
+      return infer_in_pieces(*session, inputs);
+    };
+    return evaluate(infer, *loader, metric, fmt::format("{} of {}", metric, file.filename().string())).value;
+  }
+
+  void measure() {
+    if (!test_.dataset->labelled()) return;
+    MetricChange change;
+    change.metric = options().metric;
+    if (change.metric.empty()) change.metric = test_.dataset->classes() > 0 ? "top1" : "mse";
+    change.before = metric_of(options().model, change.metric);
+    change.after = metric_of(options().output, change.metric);
+    report_.metric = change;
+  }
+
+  QuantizeFileReport report_;
+  ModelData test_;
+  std::string engine_;
+};
+
+}  // namespace
+
+QuantizeFileReport quantize_file(const QuantizeFileOptions& options) {
+  return FileQuantizer(options).run();
+}
+
+Json to_json(const QuantizeFileReport& report) {
+  Json layers = Json::array();
+  for (const LayerQuantization& layer : report.layers) {
+    layers.push_back({{"name", layer.node},
+                      {"op", layer.op_type},
+                      {"quantized", layer.quantized},
+                      {"reason", layer.reason}});
+  }
+  Json metric;
+  if (report.metric) {
+    metric = {
+        {"name", report.metric->metric}, {"before", report.metric->before}, {"after", report.metric->after}};
+  }
+  return {{"schema", "model-compression/quantize/1"},
+          {"model", report.options.model.string()},
+          {"output", report.options.output.string()},
+          {"target", report.options.quantize.target},
+          {"method", report.options.quantize.calibrator},
+          {"calibration_samples", report.calibration_samples},
+          {"seconds", report.seconds},
+          {"bytes_before", report.bytes_before},
+          {"bytes_after", report.bytes_after},
+          {"layers", layers},
+          {"comparison", to_json(report.comparison)},
+          {"engine_note", report.engine_note},
+          {"metric", metric},
+          {"data", report.data},
+          {"random_data", report.random_data}};
+}
+
+}  // namespace mc
