@@ -1,0 +1,122 @@
+"""Post-training quantization of ResNet-50 (224x224, random weights and samples): ours beside ONNX Runtime's.
+
+    .venv/bin/python benchmarks/ptq.py [--samples 10,100] [--methods min_max,entropy] [--model FILE] [--peer-methods MinMax]
+
+Each run is a process of its own; seconds are those of reading, calibrating and writing, peak memory that of the
+process. Ours compares the two models on one sample afterwards, which counts for the memory only. Ours with 1,000
+samples should need no more memory than with 10, but for the samples themselves.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+PROGRAM = pathlib.Path(__file__).parent.parent / "build/model-compression"
+
+
+def measured(command):
+    """stdout of a command, and its peak memory in MB."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    text = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"{command[0]} ended with {process.returncode}")
+    return text, usage.ru_maxrss / 1024
+
+
+def ours(program, model, data, folder, method, samples):
+    command = [program, "quantize", model, "--data", data, "-o", f"{folder}/ours.onnx", "--method", method]
+    text, peak = measured([*map(str, command), "--samples", str(samples), "--limit", "1", "--json"])
+    return json.loads(text)["seconds"], peak
+
+
+def peer(model, data, folder, method, samples):
+    command = [sys.executable, __file__, "--child", method, "--samples", str(samples), "--model", model]
+    text, peak = measured([*command, "--data", data, "--output", f"{folder}/peer.onnx"])
+    return float(text.split()[-1]), peak
+
+
+def quantize_with_peer(arguments):
+    """In a process of its own: ONNX Runtime's static quantization, sample by sample."""
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self, images):
+            self.images = iter(images)
+
+        def get_next(self):
+            image = next(self.images, None)
+            return None if image is None else {"input": image[None]}
+
+    images = np.load(arguments.data)["input"][: int(arguments.samples)]
+    start = time.perf_counter()
+    quantization.quantize_static(
+        arguments.model,
+        arguments.output,
+        Reader(images),
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        calibrate_method=quantization.CalibrationMethod[arguments.child],
+    )
+    print(time.perf_counter() - start)
+
+
+def export_resnet50(path):
+    import torch
+    from networks import NETWORKS, export
+
+    torch.manual_seed(0)
+    make, _, _ = NETWORKS["resnet50"]
+    export(make(), torch.randn(1, 3, 224, 224), path, training=False)
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--samples", default="10,100")
+    parser.add_argument("--methods", default="min_max,moving_average,percentile,entropy,mse")
+    parser.add_argument("--peer-methods", default="MinMax", help="MinMax,Entropy,Percentile, or nothing")
+    parser.add_argument("--model", help="an ONNX file with one input `input` of 3x224x224")
+    parser.add_argument("--program", default=PROGRAM)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--data", help=argparse.SUPPRESS)
+    parser.add_argument("--output", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse()
+    if arguments.child:
+        quantize_with_peer(arguments)
+        return
+    counts = [int(count) for count in arguments.samples.split(",")]
+    with tempfile.TemporaryDirectory() as folder:
+        model = arguments.model or f"{folder}/resnet50.onnx"
+        if not arguments.model:
+            export_resnet50(model)
+        data = f"{folder}/samples.npz"
+        images = np.random.default_rng(0).standard_normal((max(counts), 3, 224, 224), np.float32)
+        np.savez(data, input=images)
+        print(f"{'who':14}{'method':16}{'samples':>8}{'seconds':>9}{'peak MB':>9}")
+        for count in counts:
+            rows = [("ours", method) for method in arguments.methods.split(",") if method]
+            rows += [("onnxruntime", method) for method in arguments.peer_methods.split(",") if method]
+            for who, method in rows:
+                if who == "ours":
+                    seconds, peak = ours(arguments.program, model, data, folder, method, count)
+                else:
+                    seconds, peak = peer(model, data, folder, method, count)
+                print(f"{who:14}{method:16}{count:8}{seconds:9.2f}{peak:9.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
