@@ -103,7 +103,27 @@ class Converter {
     Quantized q{base(node) + "_scale", base(node) + "_zero_point"};
     graph_.set_initializer(q.scale, to_constant(values(node.inputs[1]).reshape({}).contiguous()));
     graph_.set_initializer(q.zero_point, to_constant(zero_point.reshape({}).contiguous()));
-    emit_pair(input, node.outputs[0], q, &node);
+    emit_pair(narrowed(node, input), node.outputs[0], q, &node);
+  }
+
+  // A type of 8 bits saturates beyond the levels of fewer bits: a Clip before it does that for them.
+  std::string narrowed(const Node& node, const std::string& input) {
+    const int64_t low = node.get_int("quant_min", 0), high = node.get_int("quant_max", 255);
+    if (high - low >= 255) return input;
+    const double scale = values(node.inputs[1]).item<double>();
+    const auto zero = values(node.inputs[2]).item<int64_t>();
+    Node clip;
+    clip.op_type = "Clip";
+    clip.name = graph_.unique_node_name(node.outputs[0] + "/Clip");
+    clip.inputs = {input};
+    clip.outputs = {graph_.unique_value_name(node.outputs[0] + "_clipped")};
+    for (const int64_t level : {low, high}) {
+      const std::string name = graph_.unique_value_name(clip.outputs[0] + (level == low ? "_min" : "_max"));
+      graph_.add_initializer(name, Tensor::scalar(static_cast<float>((level - zero) * scale)));
+      clip.inputs.push_back(name);
+    }
+    emit(clip);
+    return clip.outputs[0];
   }
 
   // "VALUE_quantizer.scale" -> "VALUE"

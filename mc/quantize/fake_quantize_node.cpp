@@ -1,5 +1,6 @@
 #include "mc/quantize/fake_quantize_node.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -29,8 +30,9 @@ Node FakeQuantizeMaker::activation(const std::string& input, const std::string& 
   const at::Tensor low = at::full({1}, std::numeric_limits<float>::infinity());
   const std::vector<at::Tensor> state = {at::ones({1}), at::zeros({1}, at::kInt), low, -low};
   Node node = make(input, output, base, state);
-  node.set({"quant_min", is_signed ? -128 : 0});
-  node.set({"quant_max", is_signed ? 127 : 255});
+  const int64_t levels = int64_t{1} << options_.activation_bits;
+  node.set({"quant_min", is_signed ? -levels / 2 : 0});
+  node.set({"quant_max", (is_signed ? levels / 2 : levels) - 1});
   node.set({"symmetric", target_.activation_symmetric ? 1 : 0});
   node.set({"averaging", static_cast<float>(options_.averaging_constant)});
   node.set({"observer", options_.observer});
@@ -39,7 +41,9 @@ Node FakeQuantizeMaker::activation(const std::string& input, const std::string& 
 
 Node FakeQuantizeMaker::weight(const std::string& input, const std::string& output, const std::string& base,
                                const at::Tensor& values, int64_t axis) {
-  const int64_t limit = target_.reduce_range ? 63 : 127;
+  const int64_t bits =
+      target_.reduce_range ? std::min<int64_t>(options_.weight_bits, 7) : options_.weight_bits;
+  const int64_t limit = (int64_t{1} << (bits - 1)) - 1;
   const bool per_channel = target_.weight_per_channel;
   at::Tensor low = values.amin().reshape({1});
   at::Tensor high = values.amax().reshape({1});

@@ -39,6 +39,9 @@ struct QuantizeOptions {
   double freeze_batch_norm = 0.95;  // part of the stage after which batch-norm statistics stay
   bool fold_batch_norm = true;
   std::vector<std::string> keep_float;  // node names or globs
+  // Below 8 bits the integers are stored as 8-bit ones of a narrower range.
+  int64_t weight_bits = 8;
+  int64_t activation_bits = 8;
   // Of ptq:
   std::string calibrator = "min_max";
   double percentile = 99.99;
@@ -59,6 +62,8 @@ struct QuantizeOptions {
             "part of the stage after which batch-norm statistics stay", between(0, 1));
     v.field("fold_batch_norm", fold_batch_norm, "fold batch norm into the weights that are quantized");
     v.field("keep_float", keep_float, "nodes left float, by name or pattern");
+    v.field("weight_bits", weight_bits, "bits of weights", between(2, 8));
+    v.field("activation_bits", activation_bits, "bits of activations", between(2, 8));
     v.field("calibrator", calibrator, "ptq: how the range of an activation follows from the samples",
             one_of(calibrator_names()));
     v.field("percentile", percentile, "of the calibrator percentile: part of the elements in percent",

@@ -157,6 +157,29 @@ TEST(Convert, QdqGraphEqualsTheSimulation) {
   EXPECT_GT(snr_db(run(*module, x), run(deployed, x)), 45);
 }
 
+TEST(Convert, FewBitsKeepTheirLevelsInWiderTypes) {
+  QuantizeOptions options;
+  options.weight_bits = 4;
+  options.activation_bits = 3;
+  GraphModule module(residual_net());
+  prepare_qat(module, options);
+  module.train();
+  for (int step = 0; step < 4; ++step) run(module, batch(step));
+  module.eval();
+  const Model converted = convert(module, options);
+  for (const double level : converted.graph.initializer("conv2.weight_int8")->tensor.as_doubles()) {
+    EXPECT_LE(std::abs(level), 7);
+  }
+  GraphModule deployed(converted);
+  deployed.eval();
+  const at::Tensor x = batch(50) * 4;  // beyond what was seen
+  EXPECT_GT(snr_db(run(module, x), run(deployed, x)), 45);
+  const auto bound = converted.graph.initializer("r1_clipped_max");
+  ASSERT_NE(bound, nullptr);
+  EXPECT_NEAR(bound->tensor.as_doubles().at(0),
+              7 * converted.graph.initializer("r1_scale")->tensor.as_doubles().at(0), 1e-6);
+}
+
 TEST(Convert, StaysCloseToTheFloatModel) {
   const auto module = trained(residual_net());
   GraphModule reference(residual_net());
