@@ -188,6 +188,7 @@ std::vector<Op> sampling_ops() {
       make_op("AffineGrid", 20, bind_affine_grid, infer_affine_grid),
   };
   ops.push_back(roi_align_op());
+  ops.push_back(max_roi_pool_op());
   ops.push_back(deform_conv_op());
   return ops;
 }

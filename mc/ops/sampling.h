@@ -6,6 +6,7 @@
 namespace mc {
 
 Op roi_align_op();
+Op max_roi_pool_op();
 Op deform_conv_op();
 
 }  // namespace mc

@@ -57,14 +57,14 @@ def arrays(values):
     return [None if v is None else np.array(v["values"]).reshape(v["dims"]) for v in values]
 
 
-def torch_outputs(case):
-    """PyTorch's outputs and its inputs, or None where it has no such operator."""
+def torch_caller(case, dtype=torch.float64):
+    """A call of PyTorch's operator, which gives a tuple, and its inputs; None where PyTorch has no such one."""
     model = case["model"]
     node = model.graph.node[0]
     name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     if len(model.graph.node) != 1 or name not in REFERENCES:
         return None
-    inputs = [torch.from_numpy(np.array(a)) for a in arrays(case["inputs"])]
+    inputs = [torch.from_numpy(np.array(a)).to(dtype) for a in arrays(case["inputs"])]
     for tensor, trained in zip(inputs, case["trained"]):
         tensor.requires_grad_(trained)
     values = {info.name: tensor for info, tensor in zip(model.graph.input, inputs)}
@@ -73,10 +73,19 @@ def torch_outputs(case):
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     attributes["training"] = case["training"]
     attributes["opset"] = next(opset.version for opset in model.opset_import if not opset.domain)
-    outputs = REFERENCES[name]([values[n] if n else None for n in node.input], attributes)
-    if outputs is None:
-        return None
-    return (outputs if isinstance(outputs, tuple) else (outputs,)), inputs
+    arguments = [values[n] if n else None for n in node.input]
+
+    def call():
+        outputs = REFERENCES[name](arguments, attributes)
+        return outputs if outputs is None or isinstance(outputs, tuple) else (outputs,)
+
+    return None if call() is None else (call, inputs)
+
+
+def torch_outputs(case):
+    """PyTorch's outputs and its inputs, or None where it has no such operator."""
+    found = torch_caller(case)
+    return found and (found[0](), found[1])
 
 
 def projection(outputs):
