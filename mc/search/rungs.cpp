@@ -1,0 +1,72 @@
+// The rungs, from cheap to costly. To add one, write its function and name it in the list.
+#include <algorithm>
+
+#include "mc/search/ladder.h"
+
+namespace mc {
+namespace {
+
+void climb_min_max(Ladder& ladder) {
+  QuantizeOptions options = ladder.best();
+  options.calibrator = "min_max";
+  ladder.attempt("calibrator min_max", options);
+}
+
+// The ranges of activations, by every other calibrator.
+void climb_calibrators(Ladder& ladder) {
+  const QuantizeOptions start = ladder.best();
+  for (const std::string& name : calibrator_names()) {
+    if (name == "min_max") continue;
+    if (ladder.over()) return;
+    QuantizeOptions options = start;
+    options.calibrator = name;
+    ladder.attempt("calibrator " + name, options);
+  }
+}
+
+// The fewest of the most harmful layers left float that do, by halving; at most half of all.
+void climb_mixed_precision(Ladder& ladder) {
+  const std::vector<std::string> order = ladder.most_sensitive();
+  const QuantizeOptions start = ladder.best();
+  const auto keeping = [&](size_t count) {
+    QuantizeOptions options = start;
+    options.keep_float.insert(options.keep_float.end(), order.begin(),
+                              order.begin() + static_cast<std::ptrdiff_t>(count));
+    return options;
+  };
+  const auto text = [](size_t count) { return fmt::format("{} most sensitive float", count); };
+  size_t enough = 0, too_few = 0;
+  for (size_t count = 1; enough == 0 && count <= (order.size() + 1) / 2 && !ladder.over(); count *= 2) {
+    if (ladder.attempt(text(count), keeping(count))) {
+      enough = count;
+    } else {
+      too_few = count;
+    }
+  }
+  while (enough > too_few + 1) {
+    const size_t middle = (enough + too_few) / 2;
+    (ladder.attempt(text(middle), keeping(middle)) ? enough : too_few) = middle;
+  }
+}
+
+// Training with simulated quantization, everything quantized again.
+void climb_qat(Ladder& ladder) {
+  if (!ladder.can_train()) return;
+  QuantizeOptions options = ladder.best();
+  options.mode = "qat";
+  ladder.attempt("training", options);
+}
+
+}  // namespace
+
+const std::vector<Rung>& ladder_rungs() {
+  static const std::vector<Rung> rungs = {
+      {"min-max", "ranges from the smallest to the largest element", climb_min_max},
+      {"calibration", "ranges by every other calibrator", climb_calibrators},
+      {"mixed precision", "the most sensitive layers left float", climb_mixed_precision},
+      {"qat", "training with simulated quantization", climb_qat},
+  };
+  return rungs;
+}
+
+}  // namespace mc

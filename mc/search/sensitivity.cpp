@@ -1,0 +1,179 @@
+#include "mc/search/sensitivity.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <ATen/ATen.h>
+
+#include "mc/base/error.h"
+#include "mc/base/interrupt.h"
+#include "mc/base/log.h"
+#include "mc/deploy/compare.h"
+#include "mc/ops/op.h"
+#include "mc/quantize/fake_quantize_node.h"
+
+namespace mc {
+namespace {
+
+// A layer and the flags of the quantizers that are its own.
+struct LayerQuantizers {
+  const Node* node;
+  const Node* weight;
+  std::vector<const Node*> activations;  // of its inputs
+};
+
+class SensitivityMeter {
+ public:
+  SensitivityMeter(GraphModule& module, const std::vector<Batch>& batches)
+      : module_(module), graph_(module.structure().graph), uses_(graph_), batches_(batches) {
+    for (const Node& node : graph_.nodes) {
+      if (node.is("FakeQuantize", "mc")) was_[&node] = flag(node).item<int64_t>();
+    }
+    find_layers();
+    MC_CHECK(!layers_.empty(),
+             "sensitivity: the model has no quantized layer; prepare and calibrate it first");
+    MC_CHECK(!batches_.empty(), "sensitivity: there are no samples");
+  }
+  ~SensitivityMeter() {
+    for (const auto& [node, value] : was_) flag(*node).fill_(value);
+  }
+  SensitivityMeter(const SensitivityMeter&) = delete;
+  SensitivityMeter& operator=(const SensitivityMeter&) = delete;
+
+  std::vector<LayerSensitivity> run() {
+    const at::NoGradGuard no_grad;
+    set_all(0);
+    for (const Batch& batch : batches_) reference_.push_back(module_.forward(batch.inputs));
+    std::vector<LayerSensitivity> result;
+    Progress progress("sensitivity", static_cast<int64_t>(layers_.size()));
+    for (const LayerQuantizers& layer : layers_) {
+      LayerSensitivity row{layer.node->name, layer.node->op_type};
+      set_all(0);
+      set(layer, 1, /*shared=*/true);
+      row.snr_alone_db = snr();
+      set_all(1);
+      set(layer, 0, /*shared=*/false);
+      row.snr_without_db = snr();
+      row.weights = module_.tensor(root_of(layer.weight->inputs[0])).numel();
+      result.push_back(std::move(row));
+      progress.update(static_cast<int64_t>(result.size()), result.back().node);
+    }
+    return result;
+  }
+
+ private:
+  at::Tensor flag(const Node& node) const { return module_.tensor(node.inputs[5])[1]; }
+
+  void set_all(int64_t value) {
+    for (const auto& [node, was] : was_) flag(*node).fill_(value);
+  }
+
+  // A quantizer that other layers read too goes on only with `shared`, and is never turned off for one.
+  void set(const LayerQuantizers& layer, int64_t value, bool shared) {
+    flag(*layer.weight).fill_(value);
+    for (const Node* node : layer.activations) {
+      if (shared || uses_.consumers(node->outputs[0]).size() == 1) flag(*node).fill_(value);
+    }
+  }
+
+  const Node* producer_of(const std::string& value) const {
+    const auto index = uses_.producer(value);
+    return index ? &graph_.nodes[*index] : nullptr;
+  }
+
+  // The quantizer whose grid `value` is on: through what only moves values.
+  const Node* quantizer_of(std::string value) const {
+    while (const Node* node = producer_of(value)) {
+      if (node->is("FakeQuantize", "mc")) return node;
+      const Op* op = find_op(node->domain, node->op_type, module_.structure().opset(node->domain));
+      if (!op || op->quant != QuantPart::kSameRange || node->inputs.empty()) return nullptr;
+      value = node->inputs[0];
+    }
+    return nullptr;
+  }
+
+  // The initializer behind a folded weight.
+  std::string root_of(std::string value) const {
+    while (const Node* node = producer_of(value)) value = node->inputs.at(0);
+    return value;
+  }
+
+  void find_layers() {
+    for (const Node& node : graph_.nodes) {
+      if (node.inputs.size() < 2) continue;
+      const Node* weight = producer_of(node.inputs[1]);
+      if (!weight || !weight->is("FakeQuantize", "mc") || quantizes_activation(*weight)) continue;
+      LayerQuantizers layer{&node, weight, {}};
+      if (const Node* input = quantizer_of(node.inputs[0])) layer.activations.push_back(input);
+      layers_.push_back(std::move(layer));
+    }
+  }
+
+  double snr() const {
+    if (interrupted()) throw Error("interrupted while measuring sensitivity", ErrorKind::kInterrupted);
+    std::vector<Fidelity> outputs(reference_.front().size());
+    for (size_t i = 0; i < batches_.size(); ++i) {
+      const std::vector<at::Tensor> values = module_.forward(batches_[i].inputs);
+      for (size_t k = 0; k < values.size(); ++k) {
+        if (values[k].is_floating_point()) outputs[k].add(reference_[i][k], values[k]);
+      }
+    }
+    double least = 200;
+    for (size_t k = 0; k < outputs.size(); ++k) {
+      if (reference_.front()[k].is_floating_point()) least = std::min(least, outputs[k].snr_db());
+    }
+    return least;
+  }
+
+  GraphModule& module_;
+  const Graph& graph_;
+  Uses uses_;
+  const std::vector<Batch>& batches_;
+  std::map<const Node*, int64_t> was_;  // each quantizer's flag before
+  std::vector<LayerQuantizers> layers_;
+  std::vector<std::vector<at::Tensor>> reference_;
+};
+
+// The module in eval mode, and back.
+class EvalMode {
+ public:
+  explicit EvalMode(GraphModule& module) : module_(module), training_(module.is_training()) {
+    module_.eval();
+  }
+  ~EvalMode() { module_.train(training_); }
+  EvalMode(const EvalMode&) = delete;
+  EvalMode& operator=(const EvalMode&) = delete;
+
+ private:
+  GraphModule& module_;
+  bool training_;
+};
+
+}  // namespace
+
+std::vector<LayerSensitivity> sensitivity(GraphModule& quantized, const std::vector<Batch>& batches) {
+  const EvalMode mode(quantized);
+  return SensitivityMeter(quantized, batches).run();
+}
+
+std::vector<std::string> most_sensitive_first(std::vector<LayerSensitivity> layers) {
+  std::ranges::stable_sort(layers, {}, &LayerSensitivity::snr_alone_db);
+  std::vector<std::string> names;
+  for (LayerSensitivity& layer : layers) names.push_back(std::move(layer.node));
+  return names;
+}
+
+Json to_json(const std::vector<LayerSensitivity>& layers) {
+  Json json = Json::array();
+  for (const LayerSensitivity& layer : layers) {
+    json.push_back({{"name", layer.node},
+                    {"op", layer.op_type},
+                    {"snr_alone_db", layer.snr_alone_db},
+                    {"snr_without_db", layer.snr_without_db},
+                    {"weights", layer.weights}});
+  }
+  return json;
+}
+
+}  // namespace mc
