@@ -1,5 +1,6 @@
 #include "mc/search/build.h"
 
+#include "mc/base/error.h"
 #include "mc/distill/distill.h"
 #include "mc/quantize/calibrate.h"
 #include "mc/rewrite/pass.h"
@@ -14,6 +15,7 @@ constexpr int64_t kTrainingBatch = 32;
 
 Model quantize_by_training(const Model& model, const TrainingPlan& plan, const Normalization& normalization,
                            const QuantizeOptions& options) {
+  MC_CHECK(plan.data, "quantize: training needs data");
   const bool classes = plan.data->labelled() && plan.data->classes() > 0;
   TrainOptions train;
   train.epochs = plan.epochs;

@@ -52,7 +52,7 @@ class Judge {
   // By how much it misses the goal, each part divided by what the goal allows; 0 or less: it holds. Without a
   // goal the negative SNR, so that less is better all the same.
   double shortfall(const Judgement& judgement) const;
-  bool holds(const Judgement& judgement) const { return !has_goal() || shortfall(judgement) <= 0; }
+  bool holds(const Judgement& judgement) const { return !has_goal() || shortfall(judgement) <= 1e-9; }
   bool has_goal() const { return goal_.accuracy_drop || goal_.min_snr_db; }
 
  private:

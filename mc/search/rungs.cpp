@@ -8,6 +8,7 @@ namespace {
 
 void climb_min_max(Ladder& ladder) {
   QuantizeOptions options = ladder.best();
+  options.mode = "ptq";
   options.calibrator = "min_max";
   ladder.attempt("calibrator min_max", options);
 }

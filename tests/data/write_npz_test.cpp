@@ -12,7 +12,7 @@ namespace mc {
 namespace {
 
 TEST(WriteNpz, ReadsBackEqual) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   at::manual_seed(1);
   const at::Tensor x = at::randn({5, 2, 3}), counts = at::arange(5), flags = at::ones({5, 1}, at::kBool);
   write_npz(folder / "a.npz", {{"x", x.transpose(1, 2)}, {"counts", counts}, {"flags", flags}});
@@ -24,7 +24,7 @@ TEST(WriteNpz, ReadsBackEqual) {
 }
 
 TEST(WriteNpz, RefusesTypesThatNumPyLacks) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   EXPECT_THAT([&] { write_npz(folder / "a.npz", {{"x", at::zeros({2}, at::kComplexFloat)}}); },
               ::testing::ThrowsMessage<Error>(::testing::HasSubstr("x")));
 }

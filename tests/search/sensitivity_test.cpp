@@ -27,7 +27,7 @@ TEST(Sensitivity, OneLayerAloneIsThatLayerQuantizedAlone) {
   ASSERT_EQ(layers.size(), 4U);
   EXPECT_EQ(layers[0].node, "first");
   EXPECT_EQ(layers[0].weights, 8 * 3 * 9);
-  // `middle` writes channels of four orders of magnitude, which `last` must read on one grid.
+  // `middle` writes channels of very different ranges, which `last` must read on one grid.
   EXPECT_EQ(most_sensitive_first(layers)[0], "last");
   for (const LayerSensitivity& layer : layers) {
     SCOPED_TRACE(layer.node);

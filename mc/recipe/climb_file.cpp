@@ -1,0 +1,124 @@
+#include "mc/recipe/climb_file.h"
+
+#include <algorithm>
+#include <system_error>
+
+#include "mc/base/error.h"
+#include "mc/base/options_json.h"
+#include "mc/deploy/engine.h"
+#include "mc/onnx/onnx.h"
+#include "mc/quantize/calibrate.h"
+#include "mc/recipe/fields.h"
+#include "mc/recipe/model_data.h"
+
+namespace mc {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kTimingSamples = 8;  // ranges do not matter for speed
+
+Json ladder_json(const LadderResult& result) {
+  Json steps = Json::array();
+  for (const LadderStep& step : result.steps) {
+    steps.push_back({{"rung", step.rung},
+                     {"what", step.what},
+                     {"judgement", step.judgement ? to_json(*step.judgement) : Json()},
+                     {"reason", step.reason},
+                     {"seconds", step.seconds},
+                     {"kept", step.kept},
+                     {"remembered", step.remembered}});
+  }
+  return steps;
+}
+
+}  // namespace
+
+std::string judging_engine(const std::string& target, std::string& note) {
+  const auto& engines = all_engines();
+  const auto own = std::find_if(engines.begin(), engines.end(),
+                                [&](const Engine* engine) { return engine->name() == target; });
+  if (own != engines.end() && (*own)->available()) return target;
+  note = own == engines.end() ? fmt::format("there is no engine '{}' here", target)
+                              : (*own)->unavailable_reason();
+  return "torch";
+}
+
+LatencyResult latency_of_file(const fs::path& model, const fs::path& output,
+                              const std::shared_ptr<const Dataset>& calibration,
+                              const Normalization& normalization, const QuantizeOptions& options,
+                              const std::string& engine) {
+  const Model network = read_onnx(model);
+  const auto quantize = [&](QuantizeOptions timed) {
+    timed.samples = kTimingSamples;
+    return quantize_ptq(network, calibration, normalization, timed).model;
+  };
+  LatencyOptions latency;
+  latency.engine = engine;
+  const fs::path folder = output.string() + ".timing";
+  make_output_folder(folder);
+  const LatencyResult result = choose_by_latency(model, options, quantize, folder, latency);
+  std::error_code error;
+  fs::remove(folder, error);
+  return result;
+}
+
+ClimbFileReport climb_file(const ClimbFileOptions& options) {
+  ClimbFileReport report;
+  report.options = options;
+  std::error_code error;
+  MC_CHECK(!fs::equivalent(options.model, options.output, error),
+           "{}: the output would overwrite the model; give another file", options.output.string());
+  const Model model = read_onnx(options.model);
+  return with_context(
+      [&] { return options.model.string(); },
+      [&] {
+        const ModelData test = open_model_data(model, options.data, options.limit);
+        const auto training =
+            select_fields(open_dataset(options.data, "train", fields_of(model)), input_names(model));
+        report.data = test.dataset->description();
+        report.random_data = test.dataset->random();
+        report.engine = judging_engine(options.quantize.target, report.engine_note);
+
+        LadderOptions ladder;
+        ladder.model = options.model;
+        ladder.output = options.output;
+        ladder.quantize = options.quantize;
+        ladder.goal = options.goal;
+        ladder.engine = report.engine;
+        ladder.time_budget_seconds = options.time_budget_seconds;
+        ladder.resume = options.resume;
+        if (options.latency && report.engine_note.empty()) {
+          report.latency = latency_of_file(options.model, options.output, training, test.normalization,
+                                           options.quantize, report.engine);
+          ladder.quantize = report.latency->options;
+        }
+        const LadderData data{
+            training, options.train ? training : nullptr, {test.dataset, test.normalization, options.batch}};
+        report.ladder = climb_ladder(ladder, data);
+        return std::move(report);
+      });
+}
+
+Json to_json(const ClimbFileReport& report) {
+  const LadderResult& ladder = report.ladder;
+  return {{"schema", "model-compression/quantize-ladder/1"},
+          {"model", report.options.model.string()},
+          {"output", report.options.output.string()},
+          {"target", report.options.quantize.target},
+          {"engine", report.engine},
+          {"engine_note", report.engine_note},
+          {"metric", ladder.metric},
+          {"reference", to_json(ladder.reference)},
+          {"holds", ladder.holds},
+          {"out_of_time", ladder.out_of_time},
+          {"best", ladder.best ? Json(*ladder.best) : Json()},
+          {"options", ladder.best ? options_json(ladder.steps[*ladder.best].options) : Json()},
+          {"steps", ladder_json(ladder)},
+          {"sensitivity", to_json(ladder.sensitivity)},
+          {"latency", report.latency ? to_json(*report.latency) : Json()},
+          {"data", report.data},
+          {"random_data", report.random_data}};
+}
+
+}  // namespace mc
