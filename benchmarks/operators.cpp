@@ -8,6 +8,7 @@
 #include <limits>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include "mc/module/graph_module.h"
 #include "tests/ops/gradient_cases.h"
