@@ -1,12 +1,16 @@
 #include "mc/ops/fake_quantize.h"
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "mc/base/error.h"
+#include "mc/ops/fake_quantize_composed.h"
 #include "mc/ops/fake_quantize_cpu.h"
+#include "mc/ops/fake_quantize_observers.h"
 #include "mc/ops/families.h"
 #include "mc/ops/infer_helpers.h"
 #include "mc/ops/kernel_helpers.h"
@@ -17,57 +21,15 @@ namespace {
 using Activation = FakeQuantizeOptions::Activation;
 using Observer = FakeQuantizeOptions::Observer;
 
-bool own_loops(const at::Tensor& x) {
-  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) &&
-         x.is_non_overlapping_and_dense();
-}
-
-at::Tensor activated(const at::Tensor& x, const FakeQuantizeOptions& options) {
-  switch (options.activation) {
-    case Activation::kRelu:
-      return at::relu(x);
-    case Activation::kClip:
-      return at::clamp(x, options.clip_min, options.clip_max);
-    default:
-      return x;
-  }
-}
-
-// A per-channel parameter in the shape that meets x.
-at::Tensor spread(const at::Tensor& parameter, const at::Tensor& x, int64_t axis) {
-  if (axis < 0) return parameter.reshape({});
-  std::vector<int64_t> shape(x.dim(), 1);
-  shape[axis] = parameter.numel();
-  return parameter.view(shape);
-}
-
-// The same arithmetic by ATen's operators, for other devices, types and layouts: the result and a boolean
-// mask.
-std::pair<at::Tensor, at::Tensor> composed(const at::Tensor& x, const FakeQuantizeState& state,
-                                           const FakeQuantizeOptions& options) {
-  const at::ScalarType math = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const at::Tensor active = activated(x, options).to(math);
-  const at::Tensor scale = spread(state.scale, x, options.axis).to(math);
-  const at::Tensor zero = spread(state.zero_point, x, options.axis).to(math);
-  const at::Tensor level = at::round(active * scale.reciprocal()) + zero;
-  const at::Tensor clamped = at::clamp(level, options.quant_min, options.quant_max);
-  at::Tensor passes = level == clamped;
-  if (options.activation == Activation::kRelu) passes.logical_and_(x > 0);
-  if (options.activation == Activation::kClip) {
-    passes.logical_and_(x >= options.clip_min).logical_and_(x <= options.clip_max);
-  }
-  return {((clamped - zero) * scale).to(x.scalar_type()), passes};
-}
-
 class FakeQuantizeFunction : public torch::autograd::Function<FakeQuantizeFunction> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
                             const FakeQuantizeState& state, const FakeQuantizeOptions& options) {
     at::Tensor y, passes;
-    if (own_loops(x)) {
+    if (takes_own_loops(x) && options.block == 0) {
       std::tie(y, passes) = fake_quantize_cpu(x, state, options, /*with_bits=*/true);
     } else {
-      std::tie(y, passes) = composed(x, state, options);
+      std::tie(y, passes) = fake_quantize_composed(x, state, options);
     }
     context->saved_data["passes"] = passes;
     context->saved_data["strides"] = x.strides();
@@ -80,7 +42,7 @@ class FakeQuantizeFunction : public torch::autograd::Function<FakeQuantizeFuncti
     const at::Tensor& grad = grads[0];
     at::Tensor result;
     if (passes.scalar_type() == at::kBool) {
-      result = at::where(passes, grad, at::zeros({}, grad.options()));
+      result = at::where(passes, grad, 0);
     } else {
       result = apply_bits_cpu(grad, passes, context->saved_data["strides"].toIntVector());
     }
@@ -88,13 +50,17 @@ class FakeQuantizeFunction : public torch::autograd::Function<FakeQuantizeFuncti
   }
 };
 
-void check_state(const at::Tensor& x, const FakeQuantizeState& state, int64_t axis) {
+void check_state(const at::Tensor& x, const FakeQuantizeState& state, const FakeQuantizeOptions& options) {
   MC_CHECK(x.is_floating_point(), "the input holds {}; only floating numbers can be fake-quantized",
            dtype_name(to_dtype(x.scalar_type())));
-  const int64_t channels = axis < 0 ? 1 : x.size(axis);
+  MC_CHECK(options.axis < x.dim(), "axis is {}; the input has {} dims", options.axis, x.dim());
+  MC_CHECK(options.block == 0 || x.size(options.axis) % options.block == 0,
+           "{} elements along axis {} are no whole number of blocks of {}", x.size(options.axis),
+           options.axis, options.block);
+  const int64_t scales = scale_count(x, options);
   for (const at::Tensor* tensor : {&state.scale, &state.zero_point, &state.running_min, &state.running_max}) {
-    MC_CHECK(tensor->numel() == channels, "a state tensor has {} elements; the input has {} channels",
-             tensor->numel(), channels);
+    MC_CHECK(tensor->numel() == scales, "a state tensor has {} elements; the input needs {} scales",
+             tensor->numel(), scales);
     MC_CHECK(tensor->scalar_type() == (tensor == &state.zero_point ? at::kInt : at::kFloat),
              "scale and ranges must be float and the zero point int32");
     MC_CHECK(tensor->is_contiguous() && tensor->device() == x.device(),
@@ -102,22 +68,126 @@ void check_state(const at::Tensor& x, const FakeQuantizeState& state, int64_t ax
   }
 }
 
-FakeQuantizeOptions resolved(FakeQuantizeOptions options, const at::Tensor& x) {
-  MC_CHECK(options.axis < x.dim(), "axis is {}; the input has {} dims", options.axis, x.dim());
-  return options;
+// Whether it is this training run's turn to observe; `flags` count the runs where a third one is there.
+bool turn_to_observe(const at::Tensor& flags, const FakeQuantizeOptions& options) {
+  if (flags.numel() < 3 || options.observe_every == 1) return true;
+  const int64_t run = flags.const_data_ptr<int64_t>()[2];
+  flags.select(0, 2).fill_((run + 1) % options.observe_every);
+  return run == 0;
 }
 
 Kernel bind_fake_quantize(const BindContext& context) {
   return [options = fake_quantize_options(context.node)](const KernelArgs& args) {
     const at::Tensor& x = args.in(0);
-    const FakeQuantizeState state{args.in(1), args.in(2), args.in(3), args.in(4)};
+    const FakeQuantizeState state{args.in(1), args.in(2), args.in(3), args.in(4), args.in_or(6)};
     const at::Tensor& flags = args.in(5);
-    MC_CHECK(flags.is_cpu() && flags.scalar_type() == at::kLong && flags.numel() == 2,
-             "flags must be two int64 numbers on the CPU: observe, quantize");
+    MC_CHECK(flags.is_cpu() && flags.scalar_type() == at::kLong && (flags.numel() == 2 || flags.numel() == 3),
+             "flags must be two or three int64 numbers on the CPU: observe, quantize, runs");
     const int64_t* flag = flags.const_data_ptr<int64_t>();
-    if (args.run.training && flag[0]) observe(x, state, options);
+    if (args.run.training && flag[0] && turn_to_observe(flags, options)) observe(x, state, options);
     args.out(0, flag[1] ? fake_quantize(x, state, options) : activated(x, options));
   };
+}
+
+Observer observer_named(const std::string& name) {
+  static const std::map<std::string, Observer> observers = {{"moving_average", Observer::kMovingAverage},
+                                                            {"min_max", Observer::kMinMax},
+                                                            {"percentile", Observer::kPercentile},
+                                                            {"mse", Observer::kMse},
+                                                            {"histogram", Observer::kHistogram}};
+  const auto found = observers.find(name);
+  MC_CHECK(found != observers.end(),
+           "observer is '{}'; it must be moving_average, min_max, percentile, mse or histogram", name);
+  return found->second;
+}
+
+// The range that this run's values ask for, before it meets the ranges so far.
+std::pair<at::Tensor, at::Tensor> asked_range(const at::Tensor& x, const FakeQuantizeState& state,
+                                              const FakeQuantizeOptions& options) {
+  if (options.observer == Observer::kMovingAverage || options.observer == Observer::kMinMax) {
+    const auto [low, high] = observed_range(x, options);
+    return {activated(low, options), activated(high, options)};  // it is monotonic
+  }
+  MC_CHECK(options.axis < 0, "the observer is for one scale a tensor");
+  const at::Tensor values = activated(subsample(x), options);
+  std::pair<at::Tensor, at::Tensor> range;
+  if (options.observer == Observer::kPercentile) {
+    range = percentile_of(values, options.percentile, options);
+  } else if (options.observer == Observer::kMse) {
+    range = least_error_range(subsample(values, kErrorSubsample), options);
+  } else {
+    range = histogram_range(values, state.histogram, options);
+  }
+  return {range.first.reshape({1}), range.second.reshape({1})};
+}
+
+// On the CPU, where a dozen operators on single numbers would take longer than reading the values.
+void update_cpu(const FakeQuantizeState& state, const at::Tensor& asked_low, const at::Tensor& asked_high,
+                const FakeQuantizeOptions& options) {
+  const float* from_low = asked_low.const_data_ptr<float>();
+  const float* from_high = asked_high.const_data_ptr<float>();
+  auto* scale = state.scale.mutable_data_ptr<float>();
+  auto* zero_point = state.zero_point.mutable_data_ptr<int32_t>();
+  auto* running_min = state.running_min.mutable_data_ptr<float>();
+  auto* running_max = state.running_max.mutable_data_ptr<float>();
+  const auto part = static_cast<float>(options.averaging);
+  // As at::lerp.
+  const auto between = [part](float a, float b) {
+    return part < 0.5F ? a + part * (b - a) : b - (b - a) * (1 - part);
+  };
+  const auto levels = static_cast<double>(options.quant_max - options.quant_min);
+  const auto lowest = static_cast<float>(options.quant_min), highest = static_cast<float>(options.quant_max);
+  const int64_t middle = options.quant_min < 0 ? 0 : (options.quant_min + options.quant_max + 1) / 2;
+  constexpr float kLeast = std::numeric_limits<float>::epsilon();
+  for (int64_t c = 0; c < state.scale.numel(); ++c) {
+    float low = from_low[c], high = from_high[c];
+    if (!std::isfinite(low) || !std::isfinite(high)) continue;
+    if (options.observer == Observer::kMinMax) {
+      low = std::min(running_min[c], low);
+      high = std::max(running_max[c], high);
+    } else if (options.observer != Observer::kHistogram && !std::isinf(running_min[c])) {
+      low = between(running_min[c], low);
+      high = between(running_max[c], high);
+    }
+    running_min[c] = low;
+    running_max[c] = high;
+    const float below = std::min(low, 0.0F), above = std::max(high, 0.0F);
+    if (options.symmetric) {
+      scale[c] = std::max(std::max(-below, above) / static_cast<float>(levels / 2), kLeast);
+      zero_point[c] = static_cast<int32_t>(middle);
+    } else {
+      scale[c] = std::max((above - below) / static_cast<float>(levels), kLeast);
+      const float zero = lowest - std::nearbyint(below / scale[c]);
+      zero_point[c] = static_cast<int32_t>(std::clamp(zero, lowest, highest));
+    }
+  }
+  // By these a module knows that what it derived from the state is out of date.
+  for (const at::Tensor& tensor : {state.scale, state.zero_point, state.running_min, state.running_max}) {
+    tensor.unsafeGetTensorImpl()->bump_version();
+  }
+}
+
+void update_composed(const FakeQuantizeState& state, const at::Tensor& asked_low,
+                     const at::Tensor& asked_high, const FakeQuantizeOptions& options) {
+  const at::Tensor asked = at::stack({asked_low, asked_high});
+  const at::Tensor seen = at::stack({state.running_min, state.running_max});
+  const at::Tensor finite = (asked.abs() < std::numeric_limits<float>::infinity()).all(0);
+  at::Tensor range = asked;
+  if (options.observer == Observer::kMinMax) {
+    range = at::stack({at::minimum(seen[0], asked[0]), at::maximum(seen[1], asked[1])});
+  } else if (options.observer != Observer::kHistogram) {
+    range = at::where(at::isinf(seen), asked, at::lerp(seen, asked, options.averaging));
+  }
+  const at::Tensor low = range[0], high = range[1];
+  const auto [scale, zero] =
+      choose_qparams(low, high, options.quant_min, options.quant_max, options.symmetric);
+  const auto set = [&finite](const at::Tensor& to, const at::Tensor& value) {
+    to.copy_(at::where(finite, value, to));
+  };
+  set(state.scale, scale);
+  set(state.zero_point, zero);
+  set(state.running_min, low);
+  set(state.running_max, high);
 }
 
 }  // namespace
@@ -134,10 +204,15 @@ FakeQuantizeOptions fake_quantize_options(const Node& node) {
   options.averaging = node.get_float("averaging", 0.01f);
   MC_CHECK(options.averaging >= 0 && options.averaging <= 1, "averaging is {}; it must be from 0 to 1",
            options.averaging);
-  const std::string observer = node.get_string("observer", "moving_average");
-  MC_CHECK(observer == "moving_average" || observer == "min_max",
-           "observer is '{}'; it must be moving_average or min_max", observer);
-  options.observer = observer == "min_max" ? Observer::kMinMax : Observer::kMovingAverage;
+  options.observer = observer_named(node.get_string("observer", "moving_average"));
+  options.percentile = node.get_float("percentile", 99.99f);
+  MC_CHECK(options.percentile >= 50 && options.percentile <= 100,
+           "percentile is {}; it must be from 50 to 100", options.percentile);
+  options.observe_every = node.get_int("observe_every", 1);
+  MC_CHECK(options.observe_every >= 1, "observe_every is {}; it must be at least 1", options.observe_every);
+  options.block = node.get_int("block_size", 0);
+  MC_CHECK(options.block >= 0 && (options.block == 0 || options.axis >= 0),
+           "block_size {} needs an axis and must be at least 1", options.block);
   const std::string activation = node.get_string("activation", "");
   MC_CHECK(activation.empty() || activation == "Relu" || activation == "Clip",
            "activation is '{}'; it must be Relu, Clip or empty", activation);
@@ -168,9 +243,14 @@ std::pair<at::Tensor, at::Tensor> choose_qparams(const at::Tensor& min, const at
   return {scale, zero.to(at::kInt)};
 }
 
+int64_t scale_count(const at::Tensor& x, const FakeQuantizeOptions& options) {
+  if (options.axis < 0) return 1;
+  return options.block ? x.numel() / options.block : x.size(options.axis);
+}
+
 std::pair<at::Tensor, at::Tensor> observed_range(const at::Tensor& x, int64_t axis) {
   const at::NoGradGuard no_grad;
-  if (own_loops(x)) return range_cpu(x, axis);
+  if (takes_own_loops(x)) return range_cpu(x, axis);
   if (axis < 0) {
     auto [low, high] = at::aminmax(x);
     return {low.to(at::kFloat).reshape({1}), high.to(at::kFloat).reshape({1})};
@@ -179,50 +259,42 @@ std::pair<at::Tensor, at::Tensor> observed_range(const at::Tensor& x, int64_t ax
   return {low.to(at::kFloat), high.to(at::kFloat)};
 }
 
-void observe(const at::Tensor& x, const FakeQuantizeState& state, const FakeQuantizeOptions& given) {
-  const FakeQuantizeOptions options = resolved(given, x);
-  check_state(x, state, options.axis);
+std::pair<at::Tensor, at::Tensor> observed_range(const at::Tensor& x, const FakeQuantizeOptions& options) {
+  if (options.block == 0) return observed_range(x, options.axis);
+  const at::NoGradGuard no_grad;
+  const auto [low, high] =
+      at::aminmax(x.detach().unflatten(options.axis, {-1, options.block}), options.axis + 1);
+  return {low.to(at::kFloat).flatten().contiguous(), high.to(at::kFloat).flatten().contiguous()};
+}
+
+void observe(const at::Tensor& x, const FakeQuantizeState& state, const FakeQuantizeOptions& options) {
+  check_state(x, state, options);
   if (x.numel() == 0) return;
   const at::NoGradGuard no_grad;
-  auto [low, high] = observed_range(x.detach(), options.axis);
-  low = activated(low, options);  // it is monotonic
-  high = activated(high, options);
-  const at::Tensor finite = at::isfinite(low).logical_and_(at::isfinite(high));
-  const at::Tensor fresh = at::isinf(state.running_min);
-  if (options.observer == Observer::kMovingAverage) {
-    low = at::where(fresh, low, at::lerp(state.running_min, low, options.averaging));
-    high = at::where(fresh, high, at::lerp(state.running_max, high, options.averaging));
+  const auto [low, high] = asked_range(x.detach(), state, options);
+  if (x.is_cpu()) {
+    update_cpu(state, low, high, options);
   } else {
-    low = at::minimum(state.running_min, low);
-    high = at::maximum(state.running_max, high);
+    update_composed(state, low, high, options);
   }
-  const auto [scale, zero] =
-      choose_qparams(low, high, options.quant_min, options.quant_max, options.symmetric);
-  const auto set = [&finite](const at::Tensor& to, const at::Tensor& value) {
-    to.copy_(at::where(finite, value, to));
-  };
-  set(state.scale, scale);
-  set(state.zero_point, zero);
-  set(state.running_min, low);
-  set(state.running_max, high);
 }
 
 at::Tensor fake_quantize(const at::Tensor& input, const FakeQuantizeState& state,
-                         const FakeQuantizeOptions& given) {
-  const FakeQuantizeOptions options = resolved(given, input);
-  check_state(input, state, options.axis);
+                         const FakeQuantizeOptions& options) {
+  check_state(input, state, options);
   const bool strided = input.is_cpu() && !input.is_non_overlapping_and_dense();
   const at::Tensor x = strided ? input.contiguous() : input;
   if (at::GradMode::is_enabled() && x.requires_grad()) return FakeQuantizeFunction::apply(x, state, options);
-  return own_loops(x) ? fake_quantize_cpu(x, state, options, /*with_bits=*/false).first
-                      : composed(x, state, options).first;
+  return takes_own_loops(x) && options.block == 0
+             ? fake_quantize_cpu(x, state, options, /*with_bits=*/false).first
+             : fake_quantize_composed(x, state, options).first;
 }
 
 std::vector<Op> fake_quantize_ops() {
   const Role state = Role::kState;
   return {{.name = "FakeQuantize",
            .domain = "mc",
-           .roles = {Role::kConstant, state, state, state, state, state},
+           .roles = {Role::kConstant, state, state, state, state, state, state},
            .passes_roles = true,
            .bind = bind_fake_quantize,
            .infer = infer_same_as_input}};

@@ -4,11 +4,13 @@
 // twice, writes its output once and keeps one bit an element for backward.
 //
 // The operator, domain "mc", since 1:
-//   y = FakeQuantize(x, scale, zero_point, running_min, running_max, flags)
+//   y = FakeQuantize(x, scale, zero_point, running_min, running_max, flags, histogram)
 //   x: floating, any shape. scale, running_min, running_max: float [C] ([1] per tensor); zero_point: int32 of
-//   that shape; flags: int64 [2] on the CPU, {observe, quantize}. running_min starts as +inf and running_max
+//   that shape; flags: int64 [2] on the CPU, {observe, quantize}, or [3]: the third counts runs for
+//   observe_every. histogram: double, only for that observer. running_min starts as +inf and running_max
 //   as -inf ("nothing seen"). Attributes: quant_min, quant_max, axis (-1: per tensor), symmetric, averaging,
-//   observer ("moving_average" or "min_max"), activation ("", "Relu" or "Clip" with clip_min and clip_max).
+//   observer ("moving_average", "min_max", and for axis -1 "percentile" with percentile, "mse", "histogram"),
+//   observe_every, block_size, activation ("", "Relu" or "Clip" with clip_min and clip_max).
 // In training with flags[0] = 1 the state tensors are updated in place; with flags[1] = 1 y is
 // fake-quantized, else it is the activation of x. x is never modified.
 #pragma once
@@ -24,7 +26,13 @@
 namespace mc {
 
 struct FakeQuantizeOptions {
-  enum class Observer { kMovingAverage, kMinMax };
+  enum class Observer {
+    kMovingAverage,  // of the runs' extremes
+    kMinMax,         // all that was seen
+    kPercentile,     // moving average of percentiles of a subsample
+    kMse,            // moving average of the ranges of least squared error of a subsample
+    kHistogram,      // the range of least squared error over a histogram of subsamples of all runs
+  };
   enum class Activation { kNone, kRelu, kClip };
 
   int64_t quant_min = -128;
@@ -33,6 +41,12 @@ struct FakeQuantizeOptions {
   bool symmetric = true;
   double averaging = 0.01;  // share of the new range in the moving average, 0 to 1
   Observer observer = Observer::kMovingAverage;
+  double percentile = 99.99;  // 50 to 100
+  int64_t observe_every = 1;  // runs; only the operator counts them
+  // Where above 0, so many neighbours along `axis` share a scale, and every other element has its own: the
+  // scales are those of a tensor like x with axis `axis` divided by it, flattened. `axis` is a whole number
+  // of blocks.
+  int64_t block = 0;
   Activation activation = Activation::kNone;
   float clip_min = -std::numeric_limits<float>::infinity();
   float clip_max = std::numeric_limits<float>::infinity();
@@ -43,11 +57,15 @@ FakeQuantizeOptions fake_quantize_options(const Node& node);
 
 // The state of one FakeQuantize, all on the device of x and updated in place.
 struct FakeQuantizeState {
-  at::Tensor scale;        // float [C]
-  at::Tensor zero_point;   // int32 [C]
-  at::Tensor running_min;  // float [C]
-  at::Tensor running_max;  // float [C]
+  at::Tensor scale;           // float [C]
+  at::Tensor zero_point;      // int32 [C]
+  at::Tensor running_min;     // float [C]
+  at::Tensor running_max;     // float [C]
+  at::Tensor histogram = {};  // double [kHistogramState] (fake_quantize_observers.h); else undefined
 };
+
+// How many scales a tensor like x has.
+int64_t scale_count(const at::Tensor& x, const FakeQuantizeOptions& options);
 
 // Scales (float) and zero points (int32) for ranges, elementwise. The range is widened to hold 0; symmetric:
 // scale = max(|min|, |max|) / ((quant_max - quant_min) / 2) and the zero point is 0, or the middle of the
@@ -60,6 +78,9 @@ std::pair<at::Tensor, at::Tensor> choose_qparams(const at::Tensor& min, const at
 // The smallest and largest value of x, float [C] ([1] per tensor), without autograd. NaN is passed over on
 // the CPU; x must not be empty.
 std::pair<at::Tensor, at::Tensor> observed_range(const at::Tensor& x, int64_t axis);
+
+// The same for the channels or blocks of the options.
+std::pair<at::Tensor, at::Tensor> observed_range(const at::Tensor& x, const FakeQuantizeOptions& options);
 
 // Moves the running range by that of activation(x) and sets scale and zero point from it. A range that is not
 // finite leaves the state alone.

@@ -168,14 +168,56 @@ void range_elements(const at::Tensor& x, const Channels& channels, float* low, f
   range_of_channels(data, x.numel(), channels, low, high);
 }
 
-bool same_layout(const at::Tensor& tensor, const std::vector<int64_t>& strides) {
+// The sums of one channel over runs of its elements, each run cut into chunks: chunk i holds at most kChunk
+// elements of run i / chunks. All sums are kept and added in order at the end.
+template <class T>
+void learned_elements(const at::Tensor& x, const at::Tensor& grad, LearnedGradients& result,
+                      const FakeQuantizeState& state, const Channels& channels, const loops::Range& range) {
+  constexpr int64_t kChunk = 8 * kBlock;
+  const T* from = static_cast<const T*>(x.const_data_ptr());
+  const T* grad_y = static_cast<const T*>(grad.const_data_ptr());
+  T* grad_x = static_cast<T*>(result.x.mutable_data_ptr());
+  const float* scale = state.scale.const_data_ptr<float>();
+  const int32_t* zero = state.zero_point.const_data_ptr<int32_t>();
+  const int64_t chunks = (channels.inner + kChunk - 1) / kChunk;
+  const int64_t total = x.numel() / channels.inner * chunks;
+  std::vector<loops::LearnedSums> sums(total);
+  at::parallel_for(0, total, kGrain / 8, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t run = i / chunks, within = i % chunks * kChunk, channel = run % channels.count;
+      const int64_t first = run * channels.inner + within;
+      const loops::OneScale one{1.0f / scale[channel], static_cast<float>(zero[channel])};
+      sums[i] = loops::learned_gradient(from + first, grad_y + first, grad_x + first,
+                                        std::min(kChunk, channels.inner - within), one, range);
+    }
+  });
+  std::vector<double> by_scale(channels.count), clamped(channels.count);
+  for (int64_t i = 0; i < total; ++i) {
+    by_scale[i / chunks % channels.count] += sums[i].scale;
+    clamped[i / chunks % channels.count] += sums[i].clamped;
+  }
+  std::copy(by_scale.begin(), by_scale.end(), result.scale.mutable_data_ptr<float>());
+  std::copy(clamped.begin(), clamped.end(), result.clamped.mutable_data_ptr<float>());
+}
+
+bool same_layout(const at::Tensor& tensor, at::IntArrayRef strides) {
   for (int64_t axis = 0; axis < tensor.dim(); ++axis) {
     if (tensor.size(axis) > 1 && tensor.stride(axis) != strides[axis]) return false;
   }
   return true;
 }
 
+at::Tensor laid_out(const at::Tensor& tensor, at::IntArrayRef strides) {
+  if (same_layout(tensor, strides)) return tensor;
+  return at::empty_strided(tensor.sizes(), strides, tensor.options()).copy_(tensor);
+}
+
 }  // namespace
+
+bool takes_own_loops(const at::Tensor& x) {
+  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) &&
+         x.is_non_overlapping_and_dense();
+}
 
 std::pair<at::Tensor, at::Tensor> fake_quantize_cpu(const at::Tensor& x, const FakeQuantizeState& state,
                                                     const FakeQuantizeOptions& options, bool with_bits) {
@@ -195,15 +237,31 @@ std::pair<at::Tensor, at::Tensor> fake_quantize_cpu(const at::Tensor& x, const F
 
 at::Tensor apply_bits_cpu(const at::Tensor& grad, const at::Tensor& bits,
                           const std::vector<int64_t>& strides) {
-  at::Tensor from = grad;
-  if (!same_layout(grad, strides))
-    from = at::empty_strided(grad.sizes(), strides, grad.options()).copy_(grad);
+  const at::Tensor from = laid_out(grad, strides);
   at::Tensor result = at::empty_strided(grad.sizes(), strides, grad.options());
   const auto* words = static_cast<const uint32_t*>(bits.const_data_ptr());
   if (grad.scalar_type() == at::kFloat) {
     apply_elements<float>(from, result, words);
   } else {
     apply_elements<uint16_t>(from, result, words);
+  }
+  return result;
+}
+
+bool takes_learned_loops(const at::Tensor& x, int64_t axis) {
+  return x.numel() > 0 && channels_of(x, axis).inner >= 4 * kLanes;
+}
+
+LearnedGradients learned_gradients_cpu(const at::Tensor& x, const at::Tensor& grad,
+                                       const FakeQuantizeState& state, const FakeQuantizeOptions& options) {
+  const Channels channels = channels_of(x, options.axis);
+  const at::Tensor from = laid_out(grad.to(x.scalar_type()), x.strides());
+  LearnedGradients result{at::empty_strided(x.sizes(), x.strides(), from.options()),
+                          at::empty({channels.count}, at::kFloat), at::empty({channels.count}, at::kFloat)};
+  if (x.scalar_type() == at::kFloat) {
+    learned_elements<float>(x, from, result, state, channels, range_of(options));
+  } else {
+    learned_elements<uint16_t>(x, from, result, state, channels, range_of(options));
   }
   return result;
 }

@@ -109,6 +109,49 @@ MC_INLINE void select_block(const T* __restrict from, T* __restrict to, const ui
 }
 
 template <class T>
+MC_INLINE void learned_element(T x, T grad, T& to, const OneScale one, const Range range, float& by_scale,
+                               float& outside) {
+  const float value = load(x), g = load(grad);
+  float active = value < range.low ? range.low : value;
+  active = active > range.high ? range.high : active;
+  const float steps = active * one.inverse;
+  const float level = std::nearbyint(steps) + one.zero;
+  float clamped = level < range.quant_min ? range.quant_min : level;
+  clamped = clamped > range.quant_max ? range.quant_max : clamped;
+  const bool inside = level == clamped;
+  const bool passes = inside & (value > range.pass_above) & (value <= range.pass_up_to);
+  const float rest = select(steps, inside);
+  by_scale += g * (clamped - one.zero - rest);
+  outside += select(g, !inside);
+  to = select(grad, passes);
+}
+
+template <class T>
+MC_INLINE LearnedSums learned_elements(const T* __restrict x, const T* __restrict grad_y,
+                                       T* __restrict grad_x, int64_t count, const OneScale one,
+                                       const Range range) {
+  // Two vectors at a time hide the latency of an addition.
+  constexpr int64_t kWidth = 2 * kLanes;
+  alignas(64) float by_scale[kWidth] = {}, outside[kWidth] = {};
+  int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) {
+#pragma omp simd
+    for (int64_t lane = 0; lane < kWidth; ++lane) {
+      const int64_t at = i + lane;
+      learned_element(x[at], grad_y[at], grad_x[at], one, range, by_scale[lane], outside[lane]);
+    }
+  }
+  for (; i < count; ++i)
+    learned_element(x[i], grad_y[i], grad_x[i], one, range, by_scale[i % kWidth], outside[i % kWidth]);
+  LearnedSums sums;
+  for (int64_t lane = 0; lane < kWidth; ++lane) {
+    sums.scale += by_scale[lane];
+    sums.clamped += outside[lane];
+  }
+  return sums;
+}
+
+template <class T>
 MC_INLINE void each_extreme(const T* __restrict x, int64_t count, float* __restrict low,
                             float* __restrict high) {
 #pragma omp simd
@@ -158,6 +201,16 @@ MC_VECTORIZED void apply_bits(const float* grad_y, float* grad_x, const uint32_t
 
 MC_VECTORIZED void apply_bits(const uint16_t* grad_y, uint16_t* grad_x, const uint32_t* bits, int64_t count) {
   select_block(grad_y, grad_x, bits, count);
+}
+
+MC_VECTORIZED LearnedSums learned_gradient(const float* x, const float* grad_y, float* grad_x, int64_t count,
+                                           const OneScale& one, const Range& range) {
+  return learned_elements(x, grad_y, grad_x, count, one, range);
+}
+
+MC_VECTORIZED LearnedSums learned_gradient(const uint16_t* x, const uint16_t* grad_y, uint16_t* grad_x,
+                                           int64_t count, const OneScale& one, const Range& range) {
+  return learned_elements(x, grad_y, grad_x, count, one, range);
 }
 
 MC_VECTORIZED void min_max(const float* x, int64_t count, float& low, float& high) {

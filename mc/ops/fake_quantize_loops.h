@@ -38,6 +38,20 @@ void fake_quantize(const uint16_t* x, uint16_t* y, uint32_t* bits, int64_t count
 void apply_bits(const float* grad_y, float* grad_x, const uint32_t* bits, int64_t count);
 void apply_bits(const uint16_t* grad_y, uint16_t* grad_x, const uint32_t* bits, int64_t count);
 
+// What backward of a learned scale needs from `count` elements of one channel: grad_x = grad_y where the
+// gradient passes, else 0; and the sums of grad_y times (level - zero - x / scale; level - zero where the
+// level was clamped), and of grad_y where it was.
+struct OneScale {
+  float inverse, zero;
+};
+struct LearnedSums {
+  float scale = 0, clamped = 0;
+};
+LearnedSums learned_gradient(const float* x, const float* grad_y, float* grad_x, int64_t count,
+                             const OneScale& one, const Range& range);
+LearnedSums learned_gradient(const uint16_t* x, const uint16_t* grad_y, uint16_t* grad_x, int64_t count,
+                             const OneScale& one, const Range& range);
+
 // Lowers `low` and raises `high` to what the elements hold; NaN is passed over.
 void min_max(const float* x, int64_t count, float& low, float& high);
 void min_max(const uint16_t* x, int64_t count, float& low, float& high);

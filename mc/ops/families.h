@@ -18,6 +18,7 @@ std::vector<Op> dropout_ops();
 std::vector<Op> attention_ops();
 std::vector<Op> quantize_ops();
 std::vector<Op> fake_quantize_ops();
+std::vector<Op> learned_fake_quantize_ops();
 std::vector<Op> integer_ops();
 std::vector<Op> folded_batch_norm_ops();
 std::vector<Op> elementwise_ops();

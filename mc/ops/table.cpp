@@ -21,6 +21,7 @@ constexpr std::array kFamilies = {
     attention_ops,
     quantize_ops,
     fake_quantize_ops,
+    learned_fake_quantize_ops,
     integer_ops,
     folded_batch_norm_ops,
     elementwise_ops,

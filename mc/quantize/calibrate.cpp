@@ -68,7 +68,9 @@ QuantizedModel quantize_ptq(const Model& model, std::shared_ptr<const Dataset> d
   QuantizedModel result;
   Model prepared = model;
   apply_passes(prepared, inference_passes());
-  result.layers = prepare_qat(prepared, options);
+  QuantizeOptions calibrated = options;
+  calibrated.mode = "ptq";  // no scale is learned
+  result.layers = prepare_qat(prepared, calibrated);
   GraphModule module(std::move(prepared));
   result.samples = calibrate(module, std::move(dataset), normalization, options).samples;
   result.model = convert(module, options);

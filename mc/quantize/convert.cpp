@@ -7,10 +7,13 @@
 
 #include "mc/base/error.h"
 #include "mc/graph/graph.h"
+#include "mc/ops/fake_quantize.h"
+#include "mc/ops/fake_quantize_composed.h"
 #include "mc/ops/op.h"
 #include "mc/ops/slot.h"
 #include "mc/quantize/functions.h"
 #include "mc/quantize/quantize.h"
+#include "mc/quantize/settle_learned.h"
 #include "mc/rewrite/convert_opset.h"
 #include "mc/rewrite/pass.h"
 
@@ -22,6 +25,7 @@ struct Quantized {
   std::string scale;
   std::string zero_point;
   int64_t axis = -1;
+  int64_t block = 0;  // neighbours along the axis that share a scale
 };
 
 class Converter {
@@ -48,7 +52,7 @@ class Converter {
     quantize_biases();
     remove_qat_functions(model_);
     graph_.drop_unused();
-    if (model_.opset() < 13) convert_opset(model_, 13);
+    if (model_.opset() < least_opset_) convert_opset(model_, least_opset_);
   }
 
  private:
@@ -169,6 +173,7 @@ class Converter {
     node.inputs = {input, q.scale, q.zero_point};
     node.outputs = {output};
     if (q.axis >= 0) node.set({"axis", q.axis});
+    if (q.block > 0) node.set({"block_size", q.block});
     dequantized_[output] = q;
     return node;
   }
@@ -177,16 +182,24 @@ class Converter {
     const at::Tensor weight = values(node.inputs[0]);
     const at::Tensor scale = values(node.inputs[1]);
     const int64_t low = node.get_int("quant_min", -127), high = node.get_int("quant_max", 127);
-    Quantized q{base(node) + "_scale", base(node) + "_zero_point", node.get_int("axis", -1)};
-    std::vector<int64_t> shape(q.axis >= 0 ? weight.dim() : 0, 1);
-    if (q.axis >= 0) shape[q.axis] = -1;
-    const at::Tensor shaped = scale.reshape(shape);
-    const at::Tensor integers = (weight * shaped.reciprocal()).round().clamp(low, high).to(at::kChar);
-    const at::Tensor stored_scale = q.axis >= 0 ? scale : scale.reshape({});
+    const FakeQuantizeOptions grid = fake_quantize_options(node);
+    Quantized q{base(node) + "_scale", base(node) + "_zero_point", grid.axis, grid.block};
+    const at::Tensor zero = values(node.inputs[2]);
+    const at::Tensor steps = weight * spread_scales(scale, weight, grid).reciprocal();
+    const at::Tensor integers =
+        (steps.round() + spread_scales(zero, weight, grid)).clamp(low, high).to(at::kChar);
+    std::vector<int64_t> shape;
+    if (q.axis >= 0) shape = {-1};
+    if (q.block > 0) {
+      shape = weight.sizes().vec();
+      shape[q.axis] /= q.block;
+      least_opset_ = 21;
+    }
+    const at::Tensor stored_scale = scale.reshape(shape);
     const std::string name = graph_.unique_value_name(base(node) + "_int8");
     graph_.add_initializer(name, to_constant(integers.contiguous()));
     graph_.set_initializer(q.scale, to_constant(stored_scale.contiguous()));
-    graph_.set_initializer(q.zero_point, to_constant(at::zeros_like(stored_scale, at::kChar)));
+    graph_.set_initializer(q.zero_point, to_constant(zero.reshape(shape).to(at::kChar).contiguous()));
     Node dequantize = dequantize_node(name, node.outputs[0], q);
     add_source(dequantize, node);
     emit(std::move(dequantize));
@@ -233,6 +246,7 @@ class Converter {
     const auto weight = dequantized_.find(node.inputs[1]);
     if (input == dequantized_.end() || weight == dequantized_.end() || !graph_.initializer(node.inputs[2]))
       return;
+    if (weight->second.block > 0) return;  // no integer kernel adds it
     const std::string name = node.inputs[2];
     const at::Tensor scale = values(input->second.scale) * values(weight->second.scale);
     at::Tensor bias = values(name);
@@ -253,6 +267,7 @@ class Converter {
   Graph& graph_;
   const QuantizeTarget& target_;
   std::map<std::string, Quantized> dequantized_;
+  int64_t least_opset_ = 13;
   bool found_ = false;
 };
 
@@ -261,6 +276,7 @@ class Converter {
 Model convert(const Model& trained, const QuantizeOptions& options) {
   Model model = trained;
   apply_passes(model, {"inference_form", "drop_identity"});
+  settle_learned(model);
   Converter(model, options).run();
   return model;
 }

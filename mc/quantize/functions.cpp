@@ -66,9 +66,54 @@ Function function(const std::string& name, std::vector<std::string> inputs,
   return f;
 }
 
+// What an overload's name says: an activation function ("Relu", "Clip"), and one of "per_channel",
+// "blocked_0", "blocked_1" and "offset", joined by "_".
+struct Overload {
+  explicit Overload(const std::string& name) {
+    for (const char* known : {"Relu", "Clip"}) {
+      if (name.starts_with(known)) activation = known;
+    }
+    per_channel = name.ends_with("per_channel");
+    offset = name.ends_with("offset");
+    if (name.starts_with("blocked_")) block_axis = name.back() - '0';
+  }
+  std::string activation;
+  bool per_channel = false;
+  bool offset = false;
+  int block_axis = -1;
+};
+
+// A matrix cut into blocks along an axis, [K / g, g, N] or [N K / g, g], and vectors shaped to broadcast to
+// it.
+std::string reshape_to_blocks(std::vector<Node>& body, const std::string& x, int axis,
+                              const std::vector<std::string>& vectors) {
+  body.push_back(constant_ints({-1}, "minus_one"));
+  body.push_back(constant_ints({0}, "zero_index"));
+  body.push_back(constant_ints({1}, "one"));
+  body.push_back(constant_from("block_size", Attribute::Kind::kInt, "block_scalar"));
+  body.push_back(call("Unsqueeze", {"block_scalar", "zero_index"}, "block_vector"));
+  body.push_back(call("Shape", {x}, "x_shape"));
+  std::vector<std::string> blocks = {"minus_one", "block_vector"}, scales = {"minus_one", "one"};
+  if (axis == 0) {
+    body.push_back(call("Gather", {"x_shape", "one"}, "columns"));
+    blocks.push_back("columns");
+    scales.push_back("columns");
+  }
+  body.push_back(call("Concat", blocks, "block_shape", {{"axis", int64_t{0}}}));
+  body.push_back(call("Concat", scales, "scale_shape", {{"axis", int64_t{0}}}));
+  body.push_back(call("Reshape", {x, "block_shape"}, "blocks"));
+  for (const std::string& vector : vectors) {
+    body.push_back(call("Reshape", {vector, "scale_shape"}, vector + "_shaped"));
+  }
+  return "blocks";
+}
+
 // Round(a / scale) + zero_point, clamped, and back. A per-tensor scale has one element and broadcasts as
 // it is; its nodes carry axis 0 only where there is one number a channel.
-Function fake_quantize(const std::string& activation, bool per_channel) {
+Function fake_quantize(const std::string& name, bool learned) {
+  const Overload overload(name);
+  const std::string& activation = overload.activation;
+  const bool per_channel = overload.per_channel;
   std::vector<Node> body;
   std::string a = "x";
   if (activation == "Relu") {
@@ -79,10 +124,20 @@ Function fake_quantize(const std::string& activation, bool per_channel) {
     body.push_back(call("Clip", {"x", "clip_low", "clip_high"}, a = "activated"));
   }
   const Attribute to_float("to", static_cast<int64_t>(DType::kFloat));
-  body.push_back(call("Cast", {"zero_point"}, "zero_float", {to_float}));
+  if (overload.offset) {
+    body.push_back(call("Neg", {"offset"}, "minus_offset"));
+    body.push_back(call("Div", {"minus_offset", "scale"}, "offset_steps"));
+    body.push_back(call("Round", {"offset_steps"}, "offset_level"));
+  } else {
+    body.push_back(call("Cast", {"zero_point"}, "zero_float", {to_float}));
+  }
   std::string scale = "scale", zero = "zero_float";
   if (per_channel) {
     reshape_to_axis(body, "x", {"scale", "zero_float"});
+    scale = "scale_shaped";
+    zero = "zero_float_shaped";
+  } else if (overload.block_axis >= 0) {
+    a = reshape_to_blocks(body, a, overload.block_axis, {"scale", "zero_float"});
     scale = "scale_shaped";
     zero = "zero_float_shaped";
   }
@@ -90,20 +145,32 @@ Function fake_quantize(const std::string& activation, bool per_channel) {
   body.push_back(constant_from("quant_max", Attribute::Kind::kInt, "high_int"));
   body.push_back(call("Cast", {"low_int"}, "low", {to_float}));
   body.push_back(call("Cast", {"high_int"}, "high", {to_float}));
+  if (overload.offset) body.push_back(call("Clip", {"offset_level", "low", "high"}, "zero_float"));
   body.push_back(call("Div", {a, scale}, "scaled"));
   body.push_back(call("Round", {"scaled"}, "rounded"));
   body.push_back(call("Add", {"rounded", zero}, "shifted"));
   body.push_back(call("Clip", {"shifted", "low", "high"}, "clamped"));
   body.push_back(call("Sub", {"clamped", zero}, "centred"));
-  body.push_back(call("Mul", {"centred", scale}, "y"));
-  std::vector<std::string> attributes = {"quant_min", "quant_max", "symmetric", "averaging"};
-  if (per_channel) attributes.push_back("axis");
-  if (!per_channel) attributes.push_back("observer");
+  const bool blocked = overload.block_axis >= 0;
+  body.push_back(call("Mul", {"centred", scale}, blocked ? "dequantized" : "y"));
+  if (blocked) body.push_back(call("Reshape", {"dequantized", "x_shape"}, "y"));
+  std::vector<std::string> attributes = {"quant_min", "quant_max", "symmetric"};
+  if (per_channel || blocked) attributes.push_back("axis");
+  if (blocked) attributes.push_back("block_size");
+  if (learned) {
+    attributes.insert(attributes.end(), {"init", "batched"});
+  } else {
+    attributes.push_back("averaging");
+    if (!per_channel) attributes.insert(attributes.end(), {"observer", "observe_every", "percentile"});
+  }
   if (!activation.empty()) attributes.push_back("activation");
   if (activation == "Clip") attributes.insert(attributes.end(), {"clip_min", "clip_max"});
-  Function f = function("FakeQuantize", {"x", "scale", "zero_point", "running_min", "running_max", "flags"},
-                        attributes, std::move(body), "Simulated quantization to integers and back.");
-  f.overload = per_channel ? "per_channel" : activation;
+  std::vector<std::string> inputs = {"x",           "scale", "zero_point", "running_min",
+                                     "running_max", "flags", "histogram"};
+  if (learned) inputs = {"x", "scale", "zero_point", "flags", "offset"};
+  Function f = function(learned ? "LearnedFakeQuantize" : "FakeQuantize", std::move(inputs), attributes,
+                        std::move(body), "Simulated quantization to integers and back.");
+  f.overload = name;
   return f;
 }
 
@@ -156,9 +223,8 @@ void add_qat_functions(Model& model) {
   for (const auto& [op, overload] : used) {
     if (op == "FoldedWeight") model.functions.push_back(folded_weight());
     if (op == "FoldedBatchNormalization") model.functions.push_back(folded_batch_norm());
-    if (op != "FakeQuantize") continue;
-    const bool per_channel = overload == "per_channel";
-    model.functions.push_back(fake_quantize(per_channel ? "" : overload, per_channel));
+    const bool learned = op == "LearnedFakeQuantize";
+    if (learned || op == "FakeQuantize") model.functions.push_back(fake_quantize(overload, learned));
   }
   model.set_opset("mc", 1);
   if (model.opset() < 13) convert_opset(model, 13);

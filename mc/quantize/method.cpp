@@ -54,10 +54,11 @@ void set_phase(GraphModule& module, const QatPhase& phase) {
     if (node.is("FoldedBatchNormalization", "mc")) {
       module.tensor(node.inputs[5]).fill_(phase.freeze_batch_norm ? 1 : 0);
     }
-    if (!node.is("FakeQuantize", "mc")) continue;
-    // A weight's range is that of its values now; only ranges of activations freeze.
-    const bool weight = find_metadata(node.metadata, kQuantizesWeight) != nullptr;
-    at::Tensor flags = module.tensor(node.inputs[5]);
+    if (!is_quantizer(node)) continue;
+    // A weight's range is that of its values now; only ranges of activations, and what is learned, freeze.
+    const bool weight =
+        node.op_type == "FakeQuantize" && find_metadata(node.metadata, kQuantizesWeight) != nullptr;
+    at::Tensor flags = module.tensor(quantizer_flags(node));
     flags[0].fill_(phase.observe || weight ? 1 : 0);
     flags[1].fill_(phase.quantize ? 1 : 0);
   }

@@ -61,13 +61,18 @@ class Placer {
       MC_CHECK(!computes_on_integers(node),
                "{} : the model is already quantized; start from its float version", node.label());
     }
-    for (const std::string& pattern : options_.keep_float) {
+    check_patterns("keep_float", options_.keep_float);
+    check_patterns("requantize", options_.requantize);
+  }
+
+  void check_patterns(const char* key, const std::vector<std::string>& patterns) const {
+    for (const std::string& pattern : patterns) {
       const bool found = std::any_of(graph_.nodes.begin(), graph_.nodes.end(),
                                      [&](const Node& node) { return glob_match(pattern, node.name); });
       if (found) continue;
       std::vector<std::string> names;
       for (const Node& node : graph_.nodes) names.push_back(node.name);
-      fail("quantize.keep_float: no node matches '{}'{}", pattern, did_you_mean(pattern, names));
+      fail("quantize.{}: no node matches '{}'{}", key, pattern, did_you_mean(pattern, names));
     }
   }
 
@@ -80,10 +85,12 @@ class Placer {
     return type.ends_with("Integer") || type == "DequantizeLinear";
   }
 
-  bool kept_float(const Node& node) const {
-    return std::any_of(options_.keep_float.begin(), options_.keep_float.end(),
+  static bool named(const std::vector<std::string>& patterns, const Node& node) {
+    return std::any_of(patterns.begin(), patterns.end(),
                        [&](const std::string& pattern) { return glob_match(pattern, node.name); });
   }
+
+  bool kept_float(const Node& node) const { return named(options_.keep_float, node); }
 
   // Why the layer stays float; empty when it does not.
   std::string obstacle(const Node& node) const {
@@ -121,19 +128,69 @@ class Placer {
     return value;
   }
 
+  // Scores and context of attention: both sides are activations.
+  bool multiplies_activations(const Node& node) const {
+    return node.op_type == "MatMul" && !kept_float(node) && is_float_activation(node.input(0)) &&
+           is_float_activation(node.input(1));
+  }
+
+  void place_product(const Node& node) {
+    placement_.report.push_back({node.name, node.op_type, true, ""});
+    placement_.values.insert({node.inputs[0], node.inputs[1]});
+    requantize(node);
+  }
+
+  void requantize(const Node& node) {
+    if (named(options_.requantize, node)) placement_.values.insert(node.outputs[0]);
+  }
+
+  void place_embedding(const Node& node) {
+    const Initializer* table = graph_.initializer(node.input(0));
+    const bool rows = table && table->tensor.dtype == DType::kFloat && table->tensor.dims.size() == 2 &&
+                      node.get_int("axis", 0) == 0;
+    if (!rows) return;  // chooses among something else
+    std::string reason;
+    if (kept_float(node))
+      reason = "named in keep_float";
+    else if (uses_.consumers(node.input(0)).size() > 1)
+      reason = "its table is shared with another node";
+    else if (uses_.is_output(node.input(0)))
+      reason = "its table is an output of the model";
+    placement_.report.push_back({node.name, node.op_type, reason.empty(), reason});
+    if (!reason.empty()) return;
+    placement_.layers.push_back({node.outputs[0], "", 0, {options_.embeddings == "row" ? 0 : -1, 0}, 0});
+  }
+
+  // Blocks lie along the axis of a matrix that is summed over.
+  WeightScales scales_of(const Node& node, int64_t channel_axis) const {
+    if (options_.weight_granularity == "tensor" || !target_.weight_per_channel) return {};
+    const auto& dims = graph_.initializer(node.inputs[1])->tensor.dims;
+    const bool matrix = dims.size() == 2 && (node.op_type == "MatMul" || node.op_type == "Gemm");
+    if (options_.weight_granularity != "group" || !matrix) return {channel_axis, 0};
+    const int64_t axis = 1 - channel_axis;
+    if (dims[axis] % options_.group_size != 0) return {channel_axis, 0};
+    return {axis, options_.group_size};
+  }
+
   void place_layer(const Node& node) {
+    if (options_.embeddings != "float" && node.is("Gather") && !node.outputs.empty()) {
+      return place_embedding(node);
+    }
     if (part(node) != QuantPart::kCompute || node.outputs.empty()) return;
+    if (options_.attention && multiplies_activations(node)) return place_product(node);
     const std::string reason = obstacle(node);
     placement_.report.push_back({node.name, node.op_type, reason.empty(), reason});
     if (!reason.empty()) return;
     const Op* op = find_op(node.domain, node.op_type, model_.opset(node.domain));
     const auto rank = static_cast<int64_t>(graph_.initializer(node.inputs[1])->tensor.dims.size());
-    QuantizedLayer layer{node.outputs[0], "", op->channel_axis ? op->channel_axis(node, 1, rank) : 0};
+    const int64_t channel_axis = op->channel_axis ? op->channel_axis(node, 1, rank) : 0;
+    QuantizedLayer layer{node.outputs[0], "", 1, scales_of(node, channel_axis), channel_axis};
     std::string end = node.outputs[0];
     if (const Node* norm = foldable(node)) layer.batch_norm = end = norm->outputs[0];
     placement_.layers.push_back(layer);
     placement_.values.insert(node.inputs[0]);
     layer_ends_.insert(end);
+    requantize(node);
     // A matrix product may hand over float; a convolution's integer kernel writes integers.
     if (target_.quantize_outputs && node.op_type != "Gemm" && node.op_type != "MatMul") {
       placement_.values.insert(tail(end));

@@ -6,14 +6,17 @@
 #include <vector>
 
 #include "mc/graph/graph.h"
+#include "mc/quantize/fake_quantize_node.h"
 #include "mc/quantize/quantize.h"
 
 namespace mc {
 
 struct QuantizedLayer {
-  std::string node;        // Conv, ConvTranspose, Gemm or MatMul with a constant weight, by its output value
+  std::string node;  // Conv, ConvTranspose, Gemm, MatMul or Gather with a constant weight, by its output
   std::string batch_norm;  // output value of the batch norm to fold into it; empty: none
-  int64_t channel_axis = 0;
+  size_t weight = 1;       // which input is the weight
+  WeightScales scales;
+  int64_t channel_axis = 0;  // that batch norm scales
 };
 
 struct Placement {

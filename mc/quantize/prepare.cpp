@@ -77,7 +77,7 @@ class Preparer {
   }
 
   void emit_layer(Node node, const QuantizedLayer& layer) {
-    const std::string weight = node.inputs[1];
+    const std::string weight = node.inputs[layer.weight];
     std::string source = weight;
     at::Tensor current = values(weight);
     if (!layer.batch_norm.empty()) {
@@ -87,8 +87,8 @@ class Preparer {
       graph_.nodes.push_back(std::move(fold));
     }
     const std::string quantized = graph_.unique_value_name(weight + "_quantized");
-    graph_.nodes.push_back(maker_.weight(source, quantized, weight, current, layer.channel_axis));
-    node.inputs[1] = quantized;
+    graph_.nodes.push_back(maker_.weight(source, quantized, weight, current, layer.scales));
+    node.inputs[layer.weight] = quantized;
     if (!layer.batch_norm.empty() && node.inputs.size() > 2) {
       absorb_bias(node, layer);
       node.inputs.resize(2);
@@ -163,7 +163,7 @@ class Preparer {
 
   void set_activation(Node& quantize, const Node& activation) const {
     quantize.set({"activation", activation.op_type});
-    quantize.overload = activation.op_type;
+    quantize.overload = activation.op_type + (quantize.overload.empty() ? "" : "_" + quantize.overload);
     if (activation.op_type != "Clip") return;
     quantize.set({"clip_min", bound(activation, 1, "min", std::numeric_limits<float>::lowest())});
     quantize.set({"clip_max", bound(activation, 2, "max", std::numeric_limits<float>::max())});

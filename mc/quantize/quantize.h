@@ -25,6 +25,8 @@ struct QuantizeTarget {
   bool quantize_bias = true;          // int32 bias with scale input * weight
   bool quantize_residual_add = true;  // both inputs and the output of an Add
   bool quantize_outputs = true;       // a convolution's output too, which its integer kernel writes
+  bool blocked_weights = true;        // DequantizeLinear of opset 21 with block_size
+  bool asymmetric_weights = true;
 };
 const std::vector<QuantizeTarget>& quantize_targets();       // onnxruntime, openvino, tensorrt
 const QuantizeTarget& find_target(const std::string& name);  // Error with the nearest name
@@ -42,6 +44,14 @@ struct QuantizeOptions {
   // Below 8 bits the integers are stored as 8-bit ones of a narrower range.
   int64_t weight_bits = 8;
   int64_t activation_bits = 8;
+  int64_t observe_every = 10;  // steps between two looks of an observer that clips
+  std::string weight_granularity = "channel";
+  int64_t group_size = 128;
+  std::string weight_scheme = "symmetric";
+  std::string activation_scheme = "target";
+  std::string embeddings = "float";          // tables of Gather
+  bool attention = false;                    // products of two activations too
+  std::vector<std::string> requantize = {};  // matrix products whose output is quantized too
   // Of ptq:
   std::string calibrator = "min_max";
   double percentile = 99.99;
@@ -53,7 +63,11 @@ struct QuantizeOptions {
             one_of({"qat", "ptq"}));
     v.field("target", target, "engine that the result is for",
             one_of({"onnxruntime", "openvino", "tensorrt"}));
-    v.field("observer", observer, "how activation ranges are found", one_of({"moving_average", "min_max"}));
+    v.field("observer", observer, "how ranges are found, or that scales are learned",
+            one_of({"moving_average", "min_max", "percentile", "mse", "histogram", "lsq", "lsq_plus"}));
+    v.field("observe_every", observe_every,
+            "of the observers percentile, mse and histogram: steps between two looks at a subsample",
+            at_least(1));
     v.field("averaging_constant", averaging_constant, "weight of the newest batch in a moving average",
             between(0, 1));
     v.field("start", start, "part of the stage's steps that only observe", between(0, 1));
@@ -64,14 +78,27 @@ struct QuantizeOptions {
     v.field("keep_float", keep_float, "nodes left float, by name or pattern");
     v.field("weight_bits", weight_bits, "bits of weights", between(2, 8));
     v.field("activation_bits", activation_bits, "bits of activations", between(2, 8));
+    v.field("weight_granularity", weight_granularity, "what shares a scale of a weight",
+            one_of({"channel", "tensor", "group"}));
+    v.field("group_size", group_size, "of weight_granularity group: neighbouring inputs that share a scale",
+            at_least(2));
+    v.field("weight_scheme", weight_scheme, "symmetric: the zero point of weights is 0",
+            one_of({"symmetric", "asymmetric"}));
+    v.field("activation_scheme", activation_scheme, "symmetric: the zero point is the middle of the grid",
+            one_of({"target", "symmetric", "asymmetric"}));
+    v.field("embeddings", embeddings, "tables of Gather: left float, or one scale a tensor or a row",
+            one_of({"float", "tensor", "row"}));
+    v.field("attention", attention, "quantize both inputs of products of two activations");
+    v.field("requantize", requantize, "matrix products whose output is quantized too, by name or pattern");
     v.field("calibrator", calibrator, "ptq: how the range of an activation follows from the samples",
             one_of(calibrator_names()));
-    v.field("percentile", percentile, "of the calibrator percentile: part of the elements in percent",
+    v.field("percentile", percentile, "of the calibrator and the observer percentile: part of the elements in percent",
             between(50, 100));
     v.field("samples", samples, "ptq: samples to calibrate with, spread over the training data; 0: all",
             at_least(0));
   }
   bool trains() const { return mode == "qat"; }
+  bool learns_scales() const { return trains() && (observer == "lsq" || observer == "lsq_plus"); }
 };
 
 struct LayerQuantization {
@@ -81,9 +108,10 @@ struct LayerQuantization {
   std::string reason;  // why it was left float
 };
 
-// Inserts FakeQuantize nodes for the target, with ranges of weights taken from their values and ranges of
-// activations still to be observed. Gives what was done to every layer. Throws Error when the model is
-// already quantized or a keep_float pattern matches nothing; nothing has changed then.
+// Inserts FakeQuantize nodes (LearnedFakeQuantize where scales are learned) for the target, with ranges of
+// weights taken from their values and ranges of activations still to be observed. Gives what was done to
+// every layer. Throws Error when the model is already quantized, a pattern matches nothing, or the target
+// cannot take what the options ask for; nothing has changed then.
 std::vector<LayerQuantization> prepare_qat(Model& model, const QuantizeOptions& options);
 std::vector<LayerQuantization> prepare_qat(GraphModule& module, const QuantizeOptions& options);
 

@@ -31,7 +31,7 @@ class RangeSetter {
       set(activations[i], at::full({1}, ranges[i].min, at::kFloat), at::full({1}, ranges[i].max, at::kFloat));
     }
     for (const Node& node : weights) {
-      const auto [low, high] = observed_range(weight_of(node), fake_quantize_options(node).axis);
+      const auto [low, high] = observed_range(weight_of(node), fake_quantize_options(node));
       set(node, low, high);
     }
   }

@@ -14,7 +14,9 @@ const std::vector<QuantizeTarget>& quantize_targets() {
        .activation_signed = true,
        .activation_symmetric = true,
        .quantize_bias = false,
-       .quantize_outputs = false},
+       .quantize_outputs = false,
+       .blocked_weights = false,
+       .asymmetric_weights = false},
   };
   return targets;
 }

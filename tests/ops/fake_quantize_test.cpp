@@ -232,7 +232,7 @@ TEST(FakeQuantize, RefusesWhatItCannotMean) {
     run_op("y = mc.FakeQuantize " + attributes + " (x, s, z, low, high, f)", given, 21, true);
   };
   EXPECT_THROW(run("<quant_min = 5, quant_max = 5>", inputs), Error);
-  EXPECT_THROW(run("<observer = \"histogram\">", inputs), Error);
+  EXPECT_THROW(run("<observer = \"entropy\">", inputs), Error);
   EXPECT_THROW(run("<activation = \"Gelu\">", inputs), Error);
   EXPECT_THROW(run("<averaging = 2.0>", inputs), Error);
   EXPECT_THROW(run("<axis = 0>", inputs), Error);  // four channels, one scale

@@ -1,10 +1,13 @@
 // What CUDA computes is what the CPU computes, to rounding. Skipped where LibTorch finds no CUDA device.
+#include <cmath>
+
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <gtest/gtest.h>
 
 #include "mc/models/models.h"
 #include "mc/module/graph_module.h"
+#include "mc/ops/fake_quantize.h"
 #include "mc/prune/prune.h"
 #include "mc/quantize/quantize.h"
 #include "mc/recipe/run.h"
@@ -77,6 +80,53 @@ TEST_F(Cuda, SimulatesQuantizationAsTheCpuDoes) {
   prepare_qat(cuda, {});
   // A value beside the edge of a step may fall to either side of it.
   expect_close(losses(cuda, 4), losses(cpu, 4), 3e-2);
+}
+
+TEST_F(Cuda, ObservesAndLearnsScalesAsTheCpuDoes) {
+  for (const char* observer : {"percentile", "mse", "histogram", "lsq", "lsq_plus"}) {
+    const Model model = build_model("resnet8", {});
+    GraphModule cpu = on("cpu", model), cuda = on("cuda", model);
+    QuantizeOptions options;
+    options.observer = observer;
+    options.observe_every = 2;
+    prepare_qat(cpu, options);
+    prepare_qat(cuda, options);
+    SCOPED_TRACE(observer);
+    expect_close(losses(cuda, 4), losses(cpu, 4), 5e-2);
+  }
+}
+
+// Given the same scales, bit for bit.
+TEST_F(Cuda, FakeQuantizesAsTheCpuDoes) {
+  const at::Tensor x = images_ * 2;
+  for (const int64_t axis : {-1, 1}) {
+    FakeQuantizeOptions options;
+    options.axis = axis;
+    options.activation = FakeQuantizeOptions::Activation::kRelu;
+    const int64_t channels = axis < 0 ? 1 : x.size(axis);
+    const auto state_on = [&](at::Device device) {
+      FakeQuantizeState state{at::ones({channels}), at::zeros({channels}, at::kInt),
+                              at::full({channels}, INFINITY), at::full({channels}, -INFINITY)};
+      for (at::Tensor* part : {&state.scale, &state.zero_point, &state.running_min, &state.running_max}) {
+        *part = part->to(device);
+      }
+      return state;
+    };
+    const FakeQuantizeState here = state_on(at::kCPU), there = state_on(at::kCUDA);
+    observe(x, here, options);
+    observe(x.cuda(), there, options);
+    EXPECT_TRUE(at::allclose(there.scale.cpu(), here.scale, 1e-6, 0));
+    there.scale.copy_(here.scale);
+    at::Tensor a = x.clone().requires_grad_(true), b = x.cuda().requires_grad_(true);
+    const at::Tensor y = fake_quantize(a, here, options), z = fake_quantize(b, there, options);
+    EXPECT_TRUE(at::equal(z.cpu(), y));
+    y.sum().backward();
+    z.sum().backward();
+    EXPECT_TRUE(at::equal(b.grad().cpu(), a.grad()));
+    x[0][0][0][0] = NAN;
+    EXPECT_TRUE(fake_quantize(x.cuda(), there, options)[0][0][0][0].isnan().item<bool>());
+    x[0][0][0][0] = 1;
+  }
 }
 
 TEST_F(Cuda, HoldsMasks) {
