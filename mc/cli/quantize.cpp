@@ -31,6 +31,9 @@ void print_quantized(const QuantizeFileReport& report) {
              after = static_cast<double>(report.bytes_after);
   print(fmt::format("\n{}: {}, of {} before ({:.2f} x smaller)\n", report.options.output.string(),
                     human_bytes(after), human_bytes(before), before / after));
+  for (const QuantizeStep& step : report.steps) {
+    print(fmt::format("{}: {} places\n", step.name, step.places));
+  }
   print(fmt::format("calibrated by {} with {} samples in {}\n", report.options.quantize.calibrator,
                     report.calibration_samples, human_seconds(report.seconds)));
   print(fmt::format("against the float model on {}, {} samples: {}\n", report.comparison.engine,
@@ -86,6 +89,19 @@ void add_quantize(CLI::App& program, Action& action) {
       ->check(CLI::NonNegativeNumber);
   command->add_option("--percentile", options.quantize.percentile, "Of the method percentile")
       ->check(CLI::Range(50.0, 100.0));
+  command->add_flag("--equalize", options.quantize.equalize,
+                    "Move factors between layers so that the channels of their weights have like ranges");
+  command
+      ->add_option(
+          "--smooth", options.quantize.smooth,
+          "Move this part of the activations' differences between channels into the weights of matrix "
+          "products, 0.5 is usual; 0: off")
+      ->type_name("ALPHA")
+      ->check(CLI::Range(0.0, 1.0));
+  command
+      ->add_option("--bias-correction", options.quantize.bias_correction,
+                   "Take the mean error of each layer's outputs back in its bias")
+      ->check(CLI::IsMember({"none", "fast", "full"}));
   command
       ->add_option("--keep-float", options.quantize.keep_float,
                    "Nodes left float, by name or pattern; may be "

@@ -3,10 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +13,7 @@
 #include "mc/module/graph_module.h"
 #include "mc/quantize/calibrators.h"
 #include "mc/quantize/quantize.h"
+#include "mc/quantize/samples.h"
 
 namespace mc {
 
@@ -29,9 +28,6 @@ struct CollectOptions {
   int64_t total = 0;        // samples that are expected, for the progress; 0: unknown
 };
 
-// The next batch, inputs in the order of the module's; nothing at the end. Shapes may differ between batches.
-using NextBatch = std::function<std::optional<Batch>()>;
-
 // Runs the batches through a module that prepare_qat prepared, in float and with running batch-norm
 // statistics, and gathers what every activation to be quantized held. Throws Error: no batch or no element,
 // a module that is not prepared, NaN or infinity (naming value, node and sample), kInterrupted.
@@ -44,15 +40,36 @@ ActivationStatistics collect_statistics(GraphModule& prepared, const NextBatch& 
 void set_ranges(GraphModule& prepared, const ActivationStatistics& statistics, const std::string& calibrator,
                 const CalibratorOptions& options = {});
 
-// Both, over `samples` of the options spread over the dataset, whose fields are in the order of the module's
-// inputs. Samples whose shapes vary are run one by one; a module of a fixed batch gets full ones.
+// Both, over one pass of the samples.
+ActivationStatistics calibrate(GraphModule& prepared, const Samples& samples, const QuantizeOptions& options);
 ActivationStatistics calibrate(GraphModule& prepared, std::shared_ptr<const Dataset> dataset,
                                const Normalization& normalization, const QuantizeOptions& options);
 
-// A trained float model as an integer one: its inference form, prepared, calibrated, converted.
+// What a method did to a model beside rounding it: its name in QuantizeOptions, and in how many places (pairs
+// of layers, values, layers).
+struct QuantizeStep {
+  std::string name;
+  int64_t places = 0;
+};
+
+// A module that quantizes: the float model, equalized and smoothed where the options say so, prepared,
+// calibrated, its biases corrected. Equalizing and smoothing need the inference form, where batch norm is
+// part of the weights.
+struct PtqModule {
+  std::shared_ptr<GraphModule> module;
+  std::vector<LayerQuantization> layers;
+  std::vector<QuantizeStep> steps;
+  int64_t samples = 0;
+};
+PtqModule quantize_module(Model model, std::shared_ptr<const Dataset> dataset,
+                          const Normalization& normalization, const QuantizeOptions& options,
+                          const ModuleOptions& module_options = {});
+
+// A trained float model as an integer one: the module made of its inference form, converted.
 struct QuantizedModel {
   Model model;
   std::vector<LayerQuantization> layers;
+  std::vector<QuantizeStep> steps;
   int64_t samples = 0;
 };
 QuantizedModel quantize_ptq(const Model& model, std::shared_ptr<const Dataset> dataset,

@@ -56,6 +56,9 @@ struct QuantizeOptions {
   std::string calibrator = "min_max";
   double percentile = 99.99;
   int64_t samples = 512;  // 0: all
+  bool equalize = false;
+  double smooth = 0;  // 0: off
+  std::string bias_correction = "none";
   template <class V>
   void describe(V& v) {
     v.field("mode", mode,
@@ -96,6 +99,17 @@ struct QuantizeOptions {
             between(50, 100));
     v.field("samples", samples, "ptq: samples to calibrate with, spread over the training data; 0: all",
             at_least(0));
+    v.field("equalize", equalize,
+            "ptq: move factors between layers so that the channels of their weights have like ranges");
+    v.field("smooth", smooth,
+            "ptq: how much of the activations' differences between channels moves into the weights of matrix "
+            "products (SmoothQuant's alpha); 0: off",
+            between(0, 1));
+    v.field(
+        "bias_correction", bias_correction,
+        "ptq: take the mean error of each layer's outputs back in its bias; fast: in one pass, each layer "
+        "by itself; full: layer after layer",
+        one_of({"none", "fast", "full"}));
   }
   bool trains() const { return mode == "qat"; }
   bool learns_scales() const { return trains() && (observer == "lsq" || observer == "lsq_plus"); }

@@ -10,7 +10,6 @@
 #include "mc/data/metric.h"
 #include "mc/deploy/engine.h"
 #include "mc/onnx/onnx.h"
-#include "mc/quantize/calibrate.h"
 #include "mc/recipe/fields.h"
 #include "mc/recipe/model_data.h"
 
@@ -68,6 +67,7 @@ class FileQuantizer {
                    result.model.producer_name = "model-compression";
                    write_onnx(result.model, options().output);
                    report_.layers = std::move(result.layers);
+                   report_.steps = std::move(result.steps);
                    report_.calibration_samples = result.samples;
                  });
     report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -126,6 +126,9 @@ Json to_json(const QuantizeFileReport& report) {
                       {"quantized", layer.quantized},
                       {"reason", layer.reason}});
   }
+  Json steps = Json::array();
+  for (const QuantizeStep& step : report.steps)
+    steps.push_back({{"name", step.name}, {"places", step.places}});
   Json metric;
   if (report.metric) {
     metric = {
@@ -136,6 +139,7 @@ Json to_json(const QuantizeFileReport& report) {
           {"output", report.options.output.string()},
           {"target", report.options.quantize.target},
           {"method", report.options.quantize.calibrator},
+          {"steps", steps},
           {"calibration_samples", report.calibration_samples},
           {"seconds", report.seconds},
           {"bytes_before", report.bytes_before},

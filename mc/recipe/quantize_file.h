@@ -9,7 +9,7 @@
 
 #include "mc/base/json.h"
 #include "mc/deploy/compare.h"
-#include "mc/quantize/quantize.h"
+#include "mc/quantize/calibrate.h"
 
 namespace mc {
 
@@ -33,6 +33,7 @@ struct MetricChange {
 struct QuantizeFileReport {
   QuantizeFileOptions options;
   std::vector<LayerQuantization> layers;
+  std::vector<QuantizeStep> steps;
   int64_t calibration_samples = 0;
   double seconds = 0;  // calibration and conversion, without the comparison
   uintmax_t bytes_before = 0, bytes_after = 0;

@@ -9,6 +9,7 @@
 #include "mc/onnx/onnx.h"
 #include "mc/quantize/calibrate.h"
 #include "mc/recipe/network.h"
+#include "mc/rewrite/pass.h"
 #include "mc/train/trainer.h"
 
 namespace mc {
@@ -70,10 +71,16 @@ std::vector<QuantizedLayerResult> planned_quantization(const StageJob& job) {
 
 // A stage that trains nothing: ranges from training samples as they are, without augmentation.
 StageResult calibrate_stage(const StageJob& job, const Recipe& recipe, const RunInputs& inputs,
-                            GraphModule& module, Loader& evaluation) {
+                            std::shared_ptr<GraphModule>& quantized, Loader& evaluation) {
   const auto start = std::chrono::steady_clock::now();
-  prepare_qat(module, *job.options.quantize);
-  calibrate(module, job.data->train, inputs.normalization, *job.options.quantize);
+  const QuantizeOptions& options = *job.options.quantize;
+  Model model = job.start;
+  // Both work on weights that hold their batch norm; otherwise it stays for stages to come.
+  if (options.equalize || options.smooth > 0) apply_passes(model, inference_passes());
+  quantized = quantize_module(std::move(model), job.data->train, inputs.normalization, options,
+                              on_device(inputs.device))
+                  .module;
+  GraphModule& module = *quantized;
   const bool training = module.is_training();
   module.eval();
   StageResult result;
@@ -97,7 +104,8 @@ StageOutcome run_stage(const StageJob& job, const LoadedRecipe& loaded, const Ru
   }
   const bool resume = folder.begin_stage(name, job.key);
   metrics.begin_stage(name, resume);
-  GraphModule module(job.start, on_device(inputs.device));
+  std::shared_ptr<GraphModule> module;
+  if (job.options.trains()) module = std::make_shared<GraphModule>(job.start, on_device(inputs.device));
   Loader loader(job.data->train, training_options(job, loaded.recipe, inputs));
   Loader evaluation(job.data->test, evaluation_options(inputs));
   const std::vector<std::shared_ptr<Method>> methods = make_methods(job);
@@ -106,11 +114,11 @@ StageOutcome run_stage(const StageJob& job, const LoadedRecipe& loaded, const Ru
   const auto start = std::chrono::steady_clock::now();
   const StageResult result = job.options.trains()
                                  ? train_stage(
-                                       name, module, loader, &evaluation, methods, options, files,
+                                       name, *module, loader, &evaluation, methods, options, files,
                                        [&](const Json& line) { metrics.add(line); }, resume)
                                  : calibrate_stage(job, loaded.recipe, inputs, module, evaluation);
   const double now_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const Model trained = module.graph();
+  const Model trained = module->graph();
   write_onnx(trained, folder.stage_model(name));
 
   StageOutcome outcome = describe_network(trained);

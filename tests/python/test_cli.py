@@ -268,6 +268,20 @@ def test_quantize_by_every_method(run, data, tmp_path, method):
     assert report["calibration_samples"] == 512
 
 
+def test_quantize_with_steps_around_calibration(run, data, tmp_path):
+    folder, _ = run
+    model = folder / "models" / "train.onnx"
+    arguments = ["--data", data, "-o", tmp_path / "q.onnx"]
+    steps = ["--equalize", "--smooth", "0.5", "--bias-correction", "fast"]
+    report = document("quantize", model, *arguments, *steps)
+    assert [step["name"] for step in report["steps"]] == ["equalize", "smooth", "bias_correction"]
+    assert report["steps"][2]["places"] == len(report["layers"])
+    assert report["comparison"]["outputs"][0]["snr_db"] > 20
+    assert document("quantize", model, *arguments)["steps"] == []
+    assert "fast" in failure("quantize", model, *arguments, "--bias-correction", "quick")
+    assert "1.5" in failure("quantize", model, *arguments, "--smooth", "1.5")
+
+
 def test_quantize_refuses_what_it_cannot_do(run, data, tmp_path):
     folder, _ = run
     train, quantized = folder / "models" / "train.onnx", folder / "models" / "quantize.onnx"
@@ -286,9 +300,10 @@ def test_quantize_refuses_what_it_cannot_do(run, data, tmp_path):
     assert "sample 2" in message and "NaN" in message
 
 
-def test_a_ptq_stage_trains_nothing(data, tmp_path):
+@pytest.mark.parametrize("steps", ["", ", equalize: true, smooth: 0.5, bias_correction: full"])
+def test_a_ptq_stage_trains_nothing(data, tmp_path, steps):
     recipe = write_recipe(tmp_path, data, epochs=1)
-    flow = "{name: quantize, quantize: {mode: ptq, calibrator: percentile, samples: 100}}"
+    flow = f"{{name: quantize, quantize: {{mode: ptq, calibrator: percentile, samples: 100{steps}}}}}"
     recipe.write_text(
         "\n".join(
             f"  - {flow}" if "name: quantize" in line else line for line in recipe.read_text().splitlines()

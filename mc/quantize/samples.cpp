@@ -1,0 +1,80 @@
+#include "mc/quantize/samples.h"
+
+#include <algorithm>
+
+#include "mc/base/error.h"
+#include "mc/base/interrupt.h"
+#include "mc/base/log.h"
+#include "mc/data/loader.h"
+
+namespace mc {
+namespace {
+
+// Enough to keep the cores busy; more would only take more memory.
+constexpr int64_t kBatch = 8;
+
+// The batch that the model insists on, or 0.
+int64_t fixed_calibration_batch(const Graph& graph) {
+  for (const ValueInfo* input : graph.real_inputs()) {
+    const Type& type = input->type;
+    if (type.is_tensor() && type.shape && !type.shape->empty() && type.shape->front().known()) {
+      return type.shape->front().value;
+    }
+  }
+  return 0;
+}
+
+bool shapes_vary(const Dataset& dataset) {
+  for (const FieldInfo& field : dataset.fields()) {
+    if (std::find(field.shape.begin(), field.shape.end(), -1) != field.shape.end()) return true;
+  }
+  return false;
+}
+
+LoaderOptions calibration_loading(const Graph& graph, const Dataset& dataset,
+                                  const Normalization& normalization, at::Device device) {
+  LoaderOptions options;
+  options.normalization = normalization;
+  options.device = device;
+  options.batch_size = shapes_vary(dataset) ? 1 : kBatch;
+  options.ahead = 2;
+  if (const int64_t fixed = fixed_calibration_batch(graph)) {
+    MC_CHECK(dataset.size() >= fixed, "calibrate: the model's batch is fixed to {}, there are {} samples",
+             fixed, dataset.size());
+    options.batch_size = fixed;
+    options.drop_last = true;
+  }
+  return options;
+}
+
+}  // namespace
+
+Samples calibration_samples(std::shared_ptr<const Dataset> dataset, const Normalization& normalization,
+                            const QuantizeOptions& options, const Graph& graph, at::Device device) {
+  dataset = spread(std::move(dataset), options.samples > 0 ? options.samples : -1);
+  MC_CHECK(dataset->size() > 0, "calibrate: the data has no samples");
+  const LoaderOptions loading = calibration_loading(graph, *dataset, normalization, device);
+  const int64_t count = Loader(dataset, loading).samples();
+  return {[dataset, loading]() -> NextBatch {
+            auto loader = std::make_shared<Loader>(dataset, loading);
+            loader->start(0);
+            return [loader] { return loader->next(); };
+          },
+          count};
+}
+
+void for_each_batch(const Samples& samples, const std::string& title,
+                    const std::function<void(const Batch&)>& visit) {
+  Progress progress(title, samples.count);
+  const NextBatch next = samples.pass();
+  int64_t done = 0;
+  while (const std::optional<Batch> batch = next()) {
+    if (interrupted()) throw Error("interrupted: " + title, ErrorKind::kInterrupted);
+    visit(*batch);
+    done += batch->size();
+    progress.update(done);
+  }
+  MC_CHECK(done > 0, "{}: there are no samples", title);
+}
+
+}  // namespace mc
