@@ -4,6 +4,7 @@
 
 #include "mc/base/error.h"
 #include "mc/data/loader.h"
+#include "mc/quantize/learn_rounding.h"
 #include "mc/rewrite/pass.h"
 
 namespace mc {
@@ -60,6 +61,7 @@ ActivationStatistics calibrate(GraphModule& prepared, std::shared_ptr<const Data
                                                               .averaging = options.averaging_constant,
                                                               .total = loader.samples()});
   set_ranges(prepared, statistics, options.calibrator, {.percentile = options.percentile});
+  round_weights(prepared, dataset, normalization, options);
   return statistics;
 }
 

@@ -46,6 +46,10 @@ struct QuantizeOptions {
   std::string calibrator = "min_max";
   double percentile = 99.99;
   int64_t samples = 512;  // 0: all
+  std::string weight_range = "auto";
+  std::string rounding = "nearest";
+  int64_t rounding_iterations = 2000;  // of each layer or block
+  int64_t rounding_samples = 256;      // 0: all that calibrate
   template <class V>
   void describe(V& v) {
     v.field("mode", mode,
@@ -70,8 +74,21 @@ struct QuantizeOptions {
             between(50, 100));
     v.field("samples", samples, "ptq: samples to calibrate with, spread over the training data; 0: all",
             at_least(0));
+    v.field(
+        "weight_range", weight_range,
+        "ptq: range of a weight: its largest magnitude, or the least squared error; auto: mse below 8 bits",
+        one_of({"auto", "max", "mse"}));
+    v.field("rounding", rounding, "ptq: how weights are rounded: to nearest, or learned by layer or block",
+            one_of({"nearest", "adaround", "brecq"}));
+    v.field("rounding_iterations", rounding_iterations, "steps that learn the rounding of a layer or block",
+            at_least(1));
+    v.field("rounding_samples", rounding_samples, "of those that calibrate, to learn rounding from; 0: all",
+            at_least(0));
   }
   bool trains() const { return mode == "qat"; }
+  bool weights_by_error() const {
+    return weight_range == "mse" || (weight_range == "auto" && weight_bits < 8);
+  }
 };
 
 struct LayerQuantization {
