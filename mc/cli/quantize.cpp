@@ -102,6 +102,26 @@ void add_quantize(CLI::App& program, Action& action) {
       ->add_option("--bias-correction", options.quantize.bias_correction,
                    "Take the mean error of each layer's outputs back in its bias")
       ->check(CLI::IsMember({"none", "fast", "full"}));
+  QuantizeOptions& quantize = options.quantize;
+  command->add_option("--weight-bits", quantize.weight_bits, "Bits of weights")->check(CLI::Range(2, 8));
+  command->add_option("--activation-bits", quantize.activation_bits, "Bits of activations")
+      ->check(CLI::Range(2, 8));
+  command
+      ->add_option("--weight-range", quantize.weight_range,
+                   "Range of a weight: its largest magnitude, or least squared error; auto: mse below 8 bits")
+      ->check(CLI::IsMember({"auto", "max", "mse"}));
+  command
+      ->add_option("--rounding", quantize.rounding,
+                   "Weights to the nearest level, or as learned by layer (adaround) or block (brecq)")
+      ->check(CLI::IsMember({"nearest", "adaround", "brecq"}));
+  command
+      ->add_option("--rounding-iterations", quantize.rounding_iterations,
+                   "Steps that learn the rounding of a layer or block")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--rounding-samples", quantize.rounding_samples,
+                   "Of those that calibrate, to learn rounding from; 0: all")
+      ->check(CLI::NonNegativeNumber);
   command
       ->add_option("--keep-float", options.quantize.keep_float,
                    "Nodes left float, by name or pattern; may be "

@@ -2,6 +2,7 @@
 
 #include "mc/quantize/bias_correction.h"
 #include "mc/quantize/equalize.h"
+#include "mc/quantize/learn_rounding.h"
 #include "mc/quantize/smooth.h"
 #include "mc/rewrite/pass.h"
 
@@ -20,10 +21,13 @@ ActivationStatistics calibrate(GraphModule& prepared, const Samples& samples,
 
 ActivationStatistics calibrate(GraphModule& prepared, std::shared_ptr<const Dataset> dataset,
                                const Normalization& normalization, const QuantizeOptions& options) {
-  return calibrate(prepared,
-                   calibration_samples(std::move(dataset), normalization, options, prepared.structure().graph,
-                                       prepared.device()),
-                   options);
+  ActivationStatistics statistics =
+      calibrate(prepared,
+                calibration_samples(dataset, normalization, options, prepared.structure().graph,
+                                    prepared.device()),
+                options);
+  round_weights(prepared, dataset, normalization, options);
+  return statistics;
 }
 
 PtqModule quantize_module(Model model, std::shared_ptr<const Dataset> dataset,
@@ -31,7 +35,7 @@ PtqModule quantize_module(Model model, std::shared_ptr<const Dataset> dataset,
                           const ModuleOptions& module_options) {
   PtqModule result;
   const Samples samples =
-      calibration_samples(std::move(dataset), normalization, options, model.graph, module_options.device);
+      calibration_samples(dataset, normalization, options, model.graph, module_options.device);
   if (options.equalize) {
     result.steps.push_back({"equalize", equalize(model, samples, module_options)});
   }
@@ -44,6 +48,7 @@ PtqModule quantize_module(Model model, std::shared_ptr<const Dataset> dataset,
   result.layers = prepare_qat(model, calibrated);
   result.module = std::make_shared<GraphModule>(std::move(model), module_options);
   result.samples = calibrate(*result.module, samples, options).samples;
+  round_weights(*result.module, dataset, normalization, options);
   if (options.bias_correction != "none") {
     result.steps.push_back(
         {"bias_correction", correct_biases(*result.module, samples, options.bias_correction)});

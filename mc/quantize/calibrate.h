@@ -42,6 +42,10 @@ void set_ranges(GraphModule& prepared, const ActivationStatistics& statistics, c
 
 // Both, over one pass of the samples.
 ActivationStatistics calibrate(GraphModule& prepared, const Samples& samples, const QuantizeOptions& options);
+
+// Both, over `samples` of the options spread over the dataset, whose fields are in the order of the module's
+// inputs. Samples whose shapes vary are run one by one; a module of a fixed batch gets full ones. Then ranges
+// and rounding of weights as the options say (round_weights).
 ActivationStatistics calibrate(GraphModule& prepared, std::shared_ptr<const Dataset> dataset,
                                const Normalization& normalization, const QuantizeOptions& options);
 

@@ -59,6 +59,10 @@ struct QuantizeOptions {
   bool equalize = false;
   double smooth = 0;  // 0: off
   std::string bias_correction = "none";
+  std::string weight_range = "auto";
+  std::string rounding = "nearest";
+  int64_t rounding_iterations = 2000;  // of each layer or block
+  int64_t rounding_samples = 256;      // 0: all that calibrate
   template <class V>
   void describe(V& v) {
     v.field("mode", mode,
@@ -110,9 +114,22 @@ struct QuantizeOptions {
         "ptq: take the mean error of each layer's outputs back in its bias; fast: in one pass, each layer "
         "by itself; full: layer after layer",
         one_of({"none", "fast", "full"}));
+    v.field(
+        "weight_range", weight_range,
+        "ptq: range of a weight: its largest magnitude, or the least squared error; auto: mse below 8 bits",
+        one_of({"auto", "max", "mse"}));
+    v.field("rounding", rounding, "ptq: how weights are rounded: to nearest, or learned by layer or block",
+            one_of({"nearest", "adaround", "brecq"}));
+    v.field("rounding_iterations", rounding_iterations, "steps that learn the rounding of a layer or block",
+            at_least(1));
+    v.field("rounding_samples", rounding_samples, "of those that calibrate, to learn rounding from; 0: all",
+            at_least(0));
   }
   bool trains() const { return mode == "qat"; }
   bool learns_scales() const { return trains() && (observer == "lsq" || observer == "lsq_plus"); }
+  bool weights_by_error() const {
+    return weight_range == "mse" || (weight_range == "auto" && weight_bits < 8);
+  }
 };
 
 struct LayerQuantization {
