@@ -17,12 +17,37 @@ struct QuantizeArguments {
   bool json = false;
 };
 
+// Of conversions to 16 bits only what stays float: there is a row for every node.
 void print_layers_quantized(const QuantizeFileReport& report) {
+  const QuantizeModeOptions& how = report.options.how;
+  const bool half = how.mode == "fp16" || how.mode == "bf16";
   std::vector<std::vector<std::string>> rows = {{"layer", "operator", "type", "reason"}};
   for (const LayerQuantization& layer : report.layers) {
-    rows.push_back({layer.node, layer.op_type, layer.quantized ? "int8" : "float", layer.reason});
+    if (half && layer.quantized) continue;
+    rows.push_back({layer.node, layer.op_type, layer.quantized ? mode_type(how) : "float", layer.reason});
   }
-  print(align(rows));
+  if (rows.size() > 1) print(align(rows));
+  for (const ClampedConstant& constant : report.clamped) {
+    print(fmt::format("{}: {} values beyond the range of {} were clamped\n", constant.name, constant.elements,
+                      mode_type(how)));
+  }
+}
+
+void print_compared(const QuantizeFileReport& report) {
+  const Comparison& comparison = *report.comparison;
+  print(fmt::format("against the float model on {}, {} samples: {}\n", comparison.engine, comparison.samples,
+                    report.data));
+  for (const OutputComparison& output : comparison.outputs) {
+    print(fmt::format("  {}: SNR {:.2f} dB, cosine {:.6f}\n", output.name, output.snr_db, output.cosine));
+  }
+  print(fmt::format("  top-1 agreement {:.4f}\n", comparison.top1_agreement));
+  if (report.metric) {
+    print(fmt::format("  {} {:.4f}, before {:.4f}\n", report.metric->metric, report.metric->after,
+                      report.metric->before));
+  }
+  if (!report.engine_note.empty()) {
+    print(fmt::format("not compared on {}: {}\n", report.options.how.quantize.target, report.engine_note));
+  }
 }
 
 void print_quantized(const QuantizeFileReport& report) {
@@ -31,21 +56,11 @@ void print_quantized(const QuantizeFileReport& report) {
              after = static_cast<double>(report.bytes_after);
   print(fmt::format("\n{}: {}, of {} before ({:.2f} x smaller)\n", report.options.output.string(),
                     human_bytes(after), human_bytes(before), before / after));
-  print(fmt::format("calibrated by {} with {} samples in {}\n", report.options.quantize.calibrator,
-                    report.calibration_samples, human_seconds(report.seconds)));
-  print(fmt::format("against the float model on {}, {} samples: {}\n", report.comparison.engine,
-                    report.comparison.samples, report.data));
-  for (const OutputComparison& output : report.comparison.outputs) {
-    print(fmt::format("  {}: SNR {:.2f} dB, cosine {:.6f}\n", output.name, output.snr_db, output.cosine));
+  if (report.calibration_samples > 0) {
+    print(fmt::format("calibrated by {} with {} samples in {}\n", mode_method(report.options.how),
+                      report.calibration_samples, human_seconds(report.seconds)));
   }
-  print(fmt::format("  top-1 agreement {:.4f}\n", report.comparison.top1_agreement));
-  if (report.metric) {
-    print(fmt::format("  {} {:.4f}, before {:.4f}\n", report.metric->metric, report.metric->after,
-                      report.metric->before));
-  }
-  if (!report.engine_note.empty()) {
-    print(fmt::format("not compared on {}: {}\n", report.options.quantize.target, report.engine_note));
-  }
+  if (report.comparison) print_compared(report);
 }
 
 int execute(const QuantizeArguments& arguments) {
@@ -61,38 +76,52 @@ std::vector<std::string> target_names() {
   return names;
 }
 
+// What says how the result is made.
+void add_ways(CLI::App& command, QuantizeModeOptions& how) {
+  command.add_option("--mode", how.mode, "What is made of the model")->check(CLI::IsMember(quantize_modes()));
+  command.add_option("--target", how.quantize.target, "Engine that the result is for")
+      ->check(CLI::IsMember(target_names()));
+  command.add_option("--method", how.method,
+                     "How ranges of activations are found (ptq, float8), or integers of weights (weights)");
+  command.add_option("--samples", how.quantize.samples, "Samples to calibrate with; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--percentile", how.quantize.percentile, "Of the method percentile")
+      ->check(CLI::Range(50.0, 100.0));
+  command.add_option("--weight-bits", how.weight_bits, "Bits of weights: 2 to 8 for ptq, 4 or 8 for weights")
+      ->check(CLI::Range(2, 8));
+  command.add_option("--block", how.weights.block, "weights: inputs that share a scale");
+  command.add_option("--format", how.weights.format, "weights: how they stand in the file")
+      ->check(CLI::IsMember(weight_formats()));
+  command.add_flag("--symmetric", how.weights.symmetric, "weights: no zero points");
+  command.add_flag("--embeddings", how.weights.embeddings, "weights: tables of embeddings too");
+  command.add_flag("--act-order", how.weights.act_order, "gptq: columns with large inputs first");
+  command.add_option("--damping", how.weights.damping, "gptq: part of the mean of the Hessian's diagonal");
+  command.add_flag("--reduce-range", how.reduce_range, "dynamic: 7-bit weights, for processors without VNNI");
+  command.add_flag("--convert-io", how.convert_io, "fp16, bf16: inputs and outputs of the model too");
+  command
+      .add_option("--keep-float", how.quantize.keep_float,
+                  "Nodes left float, by name or pattern; may be repeated")
+      ->type_name("PATTERN")
+      ->take_all()
+      ->allow_extra_args(false);
+}
+
 }  // namespace
 
 void add_quantize(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<QuantizeArguments>();
   QuantizeFileOptions& options = arguments->options;
-  options.quantize.mode = "ptq";
   CLI::App* command = add_command(program, action, "quantize",
-                                  "Quantize a trained model to 8 bits, with samples and without training",
+                                  "Make a trained model smaller: integers or short floats, without training",
                                   arguments, execute);
   command->add_option("model", options.model, "ONNX file")->required();
   command->add_option("-o,--output", options.output, "ONNX file to write")->required()->type_name("FILE");
   command
       ->add_option("--data", options.data,
                    "Samples, as `evaluate` takes them, or random:N; training samples calibrate, test samples "
-                   "compare, where the data has both")
-      ->required()
+                   "compare, where the data has both. Needed where ranges or errors are measured")
       ->type_name("DATA");
-  command->add_option("--target", options.quantize.target, "Engine that the result is for")
-      ->check(CLI::IsMember(target_names()));
-  command->add_option("--method", options.quantize.calibrator, "How ranges of activations are found")
-      ->check(CLI::IsMember(calibrator_names()));
-  command->add_option("--samples", options.quantize.samples, "Samples to calibrate with; 0: all")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--percentile", options.quantize.percentile, "Of the method percentile")
-      ->check(CLI::Range(50.0, 100.0));
-  command
-      ->add_option("--keep-float", options.quantize.keep_float,
-                   "Nodes left float, by name or pattern; may be "
-                   "repeated")
-      ->type_name("PATTERN")
-      ->take_all()
-      ->allow_extra_args(false);
+  add_ways(*command, options.how);
   command->add_option("--metric", options.metric,
                       "Measured before and after where the data has labels; default top1, mse for numbers");
   command->add_option("--batch", options.batch, "Samples at once when comparing")->check(CLI::PositiveNumber);

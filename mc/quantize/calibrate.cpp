@@ -30,6 +30,8 @@ bool shapes_vary(const Dataset& dataset) {
   return false;
 }
 
+}  // namespace
+
 LoaderOptions calibration_loading(const GraphModule& module, const Dataset& dataset,
                                   const Normalization& normalization) {
   LoaderOptions options;
@@ -45,8 +47,6 @@ LoaderOptions calibration_loading(const GraphModule& module, const Dataset& data
   }
   return options;
 }
-
-}  // namespace
 
 ActivationStatistics calibrate(GraphModule& prepared, std::shared_ptr<const Dataset> dataset,
                                const Normalization& normalization, const QuantizeOptions& options) {

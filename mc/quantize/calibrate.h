@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "mc/data/dataset.h"
+#include "mc/data/loader.h"
 #include "mc/data/transform.h"
 #include "mc/module/graph_module.h"
 #include "mc/quantize/calibrators.h"
@@ -43,6 +44,11 @@ ActivationStatistics collect_statistics(GraphModule& prepared, const NextBatch& 
 // value of the module, or the histograms that the calibrator needs.
 void set_ranges(GraphModule& prepared, const ActivationStatistics& statistics, const std::string& calibrator,
                 const CalibratorOptions& options = {});
+
+// How samples are read to calibrate a module: some at once where their shapes and the module allow it, one by
+// one else. Throws Error when there are fewer samples than the batch that the module insists on.
+LoaderOptions calibration_loading(const GraphModule& module, const Dataset& dataset,
+                                  const Normalization& normalization);
 
 // Both, over `samples` of the options spread over the dataset, whose fields are in the order of the module's
 // inputs. Samples whose shapes vary are run one by one; a module of a fixed batch gets full ones.

@@ -10,7 +10,6 @@
 #include "mc/data/metric.h"
 #include "mc/deploy/engine.h"
 #include "mc/onnx/onnx.h"
-#include "mc/quantize/calibrate.h"
 #include "mc/recipe/fields.h"
 #include "mc/recipe/model_data.h"
 
@@ -26,6 +25,7 @@ class FileQuantizer {
   QuantizeFileReport run() {
     check();
     quantize();
+    if (!test_.dataset) return std::move(report_);
     compare_files();
     measure();
     return std::move(report_);
@@ -40,6 +40,10 @@ class FileQuantizer {
     MC_CHECK(!fs::equivalent(options().model, options().output, error),
              "{}: the output would overwrite the model; give another file", options().output.string());
     if (!options().metric.empty()) make_metric(options().metric);
+    check_quantize_mode(options().how, !options().data.empty());
+    MC_CHECK(!options().data.empty() || options().metric.empty(),
+             "{} cannot be measured without --data; leave --metric out", options().metric);
+    if (options().data.empty()) return;
     const Model model = read_onnx(options().model);
     with_context([&] { return options().model.string(); },
                  [&] { test_ = open_model_data(model, options().data, options().limit); });
@@ -48,7 +52,16 @@ class FileQuantizer {
              options().metric);
     report_.data = test_.dataset->description();
     report_.random_data = test_.dataset->random();
-    engine_ = options().quantize.target;
+    choose_engine();
+  }
+
+  void choose_engine() {
+    engine_ = options().how.quantize.target;
+    report_.engine_note = mode_engine_note(options().how.mode);
+    if (!report_.engine_note.empty()) {
+      engine_ = "torch";
+      return;
+    }
     const auto& engines = all_engines();
     const auto own = std::find_if(engines.begin(), engines.end(),
                                   [&](const Engine* engine) { return engine->name() == engine_; });
@@ -63,11 +76,13 @@ class FileQuantizer {
     with_context([&] { return options().model.string(); },
                  [&] {
                    const Model model = read_onnx(options().model);
-                   QuantizedModel result =
-                       quantize_ptq(model, training_data(model), test_.normalization, options().quantize);
+                   ModeResult result =
+                       run_quantize_mode(model, test_.dataset ? training_data(model) : nullptr,
+                                         test_.normalization, options().how);
                    result.model.producer_name = "model-compression";
                    write_onnx(result.model, options().output);
                    report_.layers = std::move(result.layers);
+                   report_.clamped = std::move(result.clamped);
                    report_.calibration_samples = result.samples;
                  });
     report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -126,7 +141,12 @@ Json to_json(const QuantizeFileReport& report) {
                       {"quantized", layer.quantized},
                       {"reason", layer.reason}});
   }
-  Json metric;
+  Json clamped = Json::array();
+  for (const ClampedConstant& constant : report.clamped) {
+    clamped.push_back({{"name", constant.name}, {"elements", constant.elements}});
+  }
+  Json metric, comparison;
+  if (report.comparison) comparison = to_json(*report.comparison);
   if (report.metric) {
     metric = {
         {"name", report.metric->metric}, {"before", report.metric->before}, {"after", report.metric->after}};
@@ -134,14 +154,16 @@ Json to_json(const QuantizeFileReport& report) {
   return {{"schema", "model-compression/quantize/1"},
           {"model", report.options.model.string()},
           {"output", report.options.output.string()},
-          {"target", report.options.quantize.target},
-          {"method", report.options.quantize.calibrator},
+          {"mode", report.options.how.mode},
+          {"target", report.options.how.quantize.target},
+          {"method", mode_method(report.options.how)},
           {"calibration_samples", report.calibration_samples},
           {"seconds", report.seconds},
           {"bytes_before", report.bytes_before},
           {"bytes_after", report.bytes_after},
           {"layers", layers},
-          {"comparison", to_json(report.comparison)},
+          {"clamped", clamped},
+          {"comparison", comparison},
           {"engine_note", report.engine_note},
           {"metric", metric},
           {"data", report.data},
