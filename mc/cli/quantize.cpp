@@ -5,6 +5,7 @@
 #include "mc/base/text.h"
 #include "mc/cli/command.h"
 #include "mc/cli/terminal.h"
+#include "mc/recipe/climb_file.h"
 #include "mc/recipe/process.h"
 #include "mc/recipe/quantize_file.h"
 
@@ -13,16 +14,45 @@ namespace {
 
 struct QuantizeArguments {
   QuantizeFileOptions options;
+  Goal goal;
+  bool train = false;
+  bool anew = false;
+  double time_budget = 0;
   int threads = 0;
   bool json = false;
 };
 
+// Of conversions to 16 bits only what stays float: there is a row for every node.
 void print_layers_quantized(const QuantizeFileReport& report) {
+  const QuantizeModeOptions& how = report.options.how;
+  const bool half = how.mode == "fp16" || how.mode == "bf16";
   std::vector<std::vector<std::string>> rows = {{"layer", "operator", "type", "reason"}};
   for (const LayerQuantization& layer : report.layers) {
-    rows.push_back({layer.node, layer.op_type, layer.quantized ? "int8" : "float", layer.reason});
+    if (half && layer.quantized) continue;
+    rows.push_back({layer.node, layer.op_type, layer.quantized ? mode_type(how) : "float", layer.reason});
   }
-  print(align(rows));
+  if (rows.size() > 1) print(align(rows));
+  for (const ClampedConstant& constant : report.clamped) {
+    print(fmt::format("{}: {} values beyond the range of {} were clamped\n", constant.name, constant.elements,
+                      mode_type(how)));
+  }
+}
+
+void print_compared(const QuantizeFileReport& report) {
+  const Comparison& comparison = *report.comparison;
+  print(fmt::format("against the float model on {}, {} samples: {}\n", comparison.engine, comparison.samples,
+                    report.data));
+  for (const OutputComparison& output : comparison.outputs) {
+    print(fmt::format("  {}: SNR {:.2f} dB, cosine {:.6f}\n", output.name, output.snr_db, output.cosine));
+  }
+  print(fmt::format("  top-1 agreement {:.4f}\n", comparison.top1_agreement));
+  if (report.metric) {
+    print(fmt::format("  {} {:.4f}, before {:.4f}\n", report.metric->metric, report.metric->after,
+                      report.metric->before));
+  }
+  if (!report.engine_note.empty()) {
+    print(fmt::format("not compared on {}: {}\n", report.options.how.quantize.target, report.engine_note));
+  }
 }
 
 void print_quantized(const QuantizeFileReport& report) {
@@ -31,28 +61,88 @@ void print_quantized(const QuantizeFileReport& report) {
              after = static_cast<double>(report.bytes_after);
   print(fmt::format("\n{}: {}, of {} before ({:.2f} x smaller)\n", report.options.output.string(),
                     human_bytes(after), human_bytes(before), before / after));
-  for (const QuantizeStep& step : report.steps) {
-    print(fmt::format("{}: {} places\n", step.name, step.places));
+  for (const QuantizeStep& step : report.steps) print(fmt::format("{}: {} places\n", step.name, step.places));
+  if (report.calibration_samples > 0) {
+    print(fmt::format("calibrated by {} with {} samples in {}\n", mode_method(report.options.how),
+                      report.calibration_samples, human_seconds(report.seconds)));
   }
-  print(fmt::format("calibrated by {} with {} samples in {}\n", report.options.quantize.calibrator,
-                    report.calibration_samples, human_seconds(report.seconds)));
-  print(fmt::format("against the float model on {}, {} samples: {}\n", report.comparison.engine,
-                    report.comparison.samples, report.data));
-  for (const OutputComparison& output : report.comparison.outputs) {
-    print(fmt::format("  {}: SNR {:.2f} dB, cosine {:.6f}\n", output.name, output.snr_db, output.cosine));
+  if (report.comparison) print_compared(report);
+  if (report.latency) print_latency(*report.latency, report.options.how.quantize.target);
+}
+
+void print_latency(const LatencyResult& latency, const std::string& engine) {
+  std::vector<std::vector<std::string>> rows = {{"kind", "layers", "quantized ms", "float ms", "left"}};
+  for (const LatencyChoice& choice : latency.choices) {
+    rows.push_back({choice.kind, std::to_string(choice.nodes.size()),
+                    fmt::format("{:.3f}", choice.integer_ms), fmt::format("{:.3f}", choice.float_ms),
+                    choice.kept_float ? "float" : "quantized"});
   }
-  print(fmt::format("  top-1 agreement {:.4f}\n", report.comparison.top1_agreement));
-  if (report.metric) {
-    print(fmt::format("  {} {:.4f}, before {:.4f}\n", report.metric->metric, report.metric->after,
-                      report.metric->before));
+  print(fmt::format("\nMeasured on {}: the model with one kind of layer quantized, and left float\n{}",
+                    engine, align(rows)));
+  print(fmt::format("float {:.3f} ms, quantized {:.3f} ms ({:.2f} x){}\n", latency.float_ms,
+                    latency.quantized_ms, latency.float_ms / latency.quantized_ms,
+                    latency.pays ? "" : ": quantizing does not pay, the output is the model as it was"));
+}
+
+std::string metric_cell(const std::optional<Judgement>& judgement) {
+  return judgement && judgement->metric ? fmt::format("{:.4f}", *judgement->metric) : "-";
+}
+
+int print_climbed(const ClimbFileReport& report) {
+  if (report.latency) print_latency(*report.latency, report.engine);
+  if (report.latency && !report.latency->pays) return kDone;
+  const LadderResult& ladder = report.ladder;
+  std::vector<std::vector<std::string>> rows = {
+      {"rung", "what", ladder.metric.empty() ? "metric" : ladder.metric, "SNR dB", "time", ""}};
+  rows.push_back({"float", "", metric_cell(ladder.reference), "", "", ""});
+  for (const LadderStep& step : ladder.steps) {
+    rows.push_back({step.rung, step.what, metric_cell(step.judgement),
+                    step.judgement ? fmt::format("{:.2f}", step.judgement->snr_db) : "-",
+                    human_seconds(step.seconds),
+                    step.judgement ? (step.kept ? "kept" : "") : "failed: " + step.reason});
   }
+  print("\n" + align(rows));
+  const LadderStep& best = ladder.steps[*ladder.best];
+  print(fmt::format("\n{}: {} ({}), {}, of {} before; judged on {}, {}\n", report.options.output.string(),
+                    best.what, best.rung, human_bytes(static_cast<double>(best.judgement->bytes)),
+                    human_bytes(static_cast<double>(ladder.reference.bytes)), report.engine, report.data));
   if (!report.engine_note.empty()) {
-    print(fmt::format("not compared on {}: {}\n", report.options.quantize.target, report.engine_note));
+    print(fmt::format("not judged on {}: {}\n", report.options.quantize.target, report.engine_note));
   }
+  print(ladder.holds         ? "the goal is reached\n"
+        : ladder.out_of_time ? "the goal is not reached: the time is over; the same command goes on\n"
+                             : "the goal is not reached: no rung is left\n");
+  return ladder.holds ? kDone : kCheckFailed;
+}
+
+int climb(const QuantizeArguments& arguments) {
+  const QuantizeFileOptions& options = arguments.options;
+  MC_CHECK(options.how.mode == "ptq", "--accuracy-drop and --min-snr are of --mode ptq");
+  MC_CHECK(!options.data.empty(), "--accuracy-drop and --min-snr need samples; give --data");
+  ClimbFileOptions climb;
+  climb.model = options.model;
+  climb.output = options.output;
+  climb.data = options.data;
+  climb.quantize = options.how.quantize;
+  climb.quantize.mode = "ptq";
+  if (options.how.weight_bits) climb.quantize.weight_bits = *options.how.weight_bits;
+  climb.goal = arguments.goal;
+  climb.goal.metric = options.metric;
+  climb.train = arguments.train;
+  climb.latency = options.latency;
+  climb.time_budget_seconds = arguments.time_budget;
+  climb.resume = !arguments.anew;
+  climb.batch = options.batch;
+  climb.limit = options.limit;
+  const ClimbFileReport report = climb_file(climb);
+  if (!arguments.json) return print_climbed(report);
+  print_json(to_json(report));
+  return report.ladder.holds || (report.latency && !report.latency->pays) ? kDone : kCheckFailed;
 }
 
 int execute(const QuantizeArguments& arguments) {
   use_threads(arguments.threads);
+  if (arguments.goal.accuracy_drop || arguments.goal.min_snr_db) return climb(arguments);
   const QuantizeFileReport report = quantize_file(arguments.options);
   arguments.json ? print_json(to_json(report)) : print_quantized(report);
   return kDone;
@@ -64,71 +154,112 @@ std::vector<std::string> target_names() {
   return names;
 }
 
+// Of ptq.
+void add_calibration(CLI::App& command, QuantizeOptions& options) {
+  command.add_option("--activation-bits", options.activation_bits, "ptq: bits of activations")
+      ->check(CLI::Range(2, 8));
+  command
+      .add_option(
+          "--weight-range", options.weight_range,
+          "ptq: range of a weight: its largest magnitude, or least squared error; auto: mse below 8 bits")
+      ->check(CLI::IsMember({"auto", "max", "mse"}));
+  command.add_flag("--equalize", options.equalize,
+                   "ptq: move factors between layers so that the channels of their weights have like ranges");
+  command
+      .add_option("--smooth", options.smooth,
+                  "ptq: move this part of the activations' differences between channels into the weights of "
+                  "matrix products, 0.5 is usual; 0: off")
+      ->type_name("ALPHA")
+      ->check(CLI::Range(0.0, 1.0));
+  command
+      .add_option("--bias-correction", options.bias_correction,
+                  "ptq: take the mean error of each layer's outputs back in its bias")
+      ->check(CLI::IsMember({"none", "fast", "full"}));
+  command
+      .add_option("--rounding", options.rounding,
+                  "ptq: weights to the nearest level, or as learned by layer (adaround) or block (brecq)")
+      ->check(CLI::IsMember({"nearest", "adaround", "brecq"}));
+  command
+      .add_option("--rounding-iterations", options.rounding_iterations,
+                  "Steps that learn the rounding of a layer or block")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--rounding-samples", options.rounding_samples,
+                  "Of those that calibrate, to learn rounding from; 0: all")
+      ->check(CLI::NonNegativeNumber);
+}
+
+// What says how the result is made.
+void add_ways(CLI::App& command, QuantizeModeOptions& how) {
+  command.add_option("--mode", how.mode, "What is made of the model")->check(CLI::IsMember(quantize_modes()));
+  command.add_option("--target", how.quantize.target, "Engine that the result is for")
+      ->check(CLI::IsMember(target_names()));
+  command.add_option("--method", how.method,
+                     "How ranges of activations are found (ptq, float8), or integers of weights (weights)");
+  command.add_option("--samples", how.quantize.samples, "Samples to calibrate with; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--percentile", how.quantize.percentile, "Of the method percentile")
+      ->check(CLI::Range(50.0, 100.0));
+  command.add_option("--weight-bits", how.weight_bits, "Bits of weights: 2 to 8 for ptq, 4 or 8 for weights")
+      ->check(CLI::Range(2, 8));
+  command.add_option("--block", how.weights.block, "weights: inputs that share a scale");
+  command.add_option("--format", how.weights.format, "weights: how they stand in the file")
+      ->check(CLI::IsMember(weight_formats()));
+  command.add_flag("--symmetric", how.weights.symmetric, "weights: no zero points");
+  command.add_flag("--embeddings", how.weights.embeddings, "weights: tables of embeddings too");
+  command.add_flag("--act-order", how.weights.act_order, "gptq: columns with large inputs first");
+  command.add_option("--damping", how.weights.damping, "gptq: part of the mean of the Hessian's diagonal");
+  command.add_flag("--reduce-range", how.reduce_range, "dynamic: 7-bit weights, for processors without VNNI");
+  command.add_flag("--convert-io", how.convert_io, "fp16, bf16: inputs and outputs of the model too");
+  command
+      .add_option("--keep-float", how.quantize.keep_float,
+                  "Nodes left float, by name or pattern; may be repeated")
+      ->type_name("PATTERN")
+      ->take_all()
+      ->allow_extra_args(false);
+}
+
+// What the result must keep, and how far to go for it.
+void add_goal(CLI::App& command, QuantizeArguments& arguments) {
+  command
+      .add_option("--accuracy-drop", arguments.goal.accuracy_drop,
+                  "Largest drop of the metric: climbs from cheap to costly ways until it holds")
+      ->type_name("X")
+      ->check(CLI::NonNegativeNumber);
+  command
+      .add_option("--min-snr", arguments.goal.min_snr_db,
+                  "Least SNR of the outputs against the float model's, likewise")
+      ->type_name("DB");
+  command.add_flag("--train", arguments.train, "With a goal: the last way may train on the training samples");
+  command
+      .add_option("--time-budget", arguments.time_budget,
+                  "With a goal: no further way is begun after so many seconds; 0: none")
+      ->type_name("S")
+      ->check(CLI::NonNegativeNumber);
+  command.add_flag("--anew", arguments.anew, "With a goal: forget what an earlier run tried");
+  command.add_flag("--latency,!--no-latency", arguments.options.latency,
+                   "ptq: time the result, and leave float what is faster so (on unless turned off)");
+}
+
 }  // namespace
 
 void add_quantize(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<QuantizeArguments>();
   QuantizeFileOptions& options = arguments->options;
-  options.quantize.mode = "ptq";
+  options.latency = true;
   CLI::App* command = add_command(program, action, "quantize",
-                                  "Quantize a trained model to 8 bits, with samples and without training",
+                                  "Make a trained model smaller: integers or short floats, without training",
                                   arguments, execute);
   command->add_option("model", options.model, "ONNX file")->required();
   command->add_option("-o,--output", options.output, "ONNX file to write")->required()->type_name("FILE");
   command
       ->add_option("--data", options.data,
                    "Samples, as `evaluate` takes them, or random:N; training samples calibrate, test samples "
-                   "compare, where the data has both")
-      ->required()
+                   "compare, where the data has both. Needed where ranges or errors are measured")
       ->type_name("DATA");
-  command->add_option("--target", options.quantize.target, "Engine that the result is for")
-      ->check(CLI::IsMember(target_names()));
-  command->add_option("--method", options.quantize.calibrator, "How ranges of activations are found")
-      ->check(CLI::IsMember(calibrator_names()));
-  command->add_option("--samples", options.quantize.samples, "Samples to calibrate with; 0: all")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--percentile", options.quantize.percentile, "Of the method percentile")
-      ->check(CLI::Range(50.0, 100.0));
-  command->add_flag("--equalize", options.quantize.equalize,
-                    "Move factors between layers so that the channels of their weights have like ranges");
-  command
-      ->add_option(
-          "--smooth", options.quantize.smooth,
-          "Move this part of the activations' differences between channels into the weights of matrix "
-          "products, 0.5 is usual; 0: off")
-      ->type_name("ALPHA")
-      ->check(CLI::Range(0.0, 1.0));
-  command
-      ->add_option("--bias-correction", options.quantize.bias_correction,
-                   "Take the mean error of each layer's outputs back in its bias")
-      ->check(CLI::IsMember({"none", "fast", "full"}));
-  QuantizeOptions& quantize = options.quantize;
-  command->add_option("--weight-bits", quantize.weight_bits, "Bits of weights")->check(CLI::Range(2, 8));
-  command->add_option("--activation-bits", quantize.activation_bits, "Bits of activations")
-      ->check(CLI::Range(2, 8));
-  command
-      ->add_option("--weight-range", quantize.weight_range,
-                   "Range of a weight: its largest magnitude, or least squared error; auto: mse below 8 bits")
-      ->check(CLI::IsMember({"auto", "max", "mse"}));
-  command
-      ->add_option("--rounding", quantize.rounding,
-                   "Weights to the nearest level, or as learned by layer (adaround) or block (brecq)")
-      ->check(CLI::IsMember({"nearest", "adaround", "brecq"}));
-  command
-      ->add_option("--rounding-iterations", quantize.rounding_iterations,
-                   "Steps that learn the rounding of a layer or block")
-      ->check(CLI::PositiveNumber);
-  command
-      ->add_option("--rounding-samples", quantize.rounding_samples,
-                   "Of those that calibrate, to learn rounding from; 0: all")
-      ->check(CLI::NonNegativeNumber);
-  command
-      ->add_option("--keep-float", options.quantize.keep_float,
-                   "Nodes left float, by name or pattern; may be "
-                   "repeated")
-      ->type_name("PATTERN")
-      ->take_all()
-      ->allow_extra_args(false);
+  add_goal(*command, *arguments);
+  add_ways(*command, options.how);
+  add_calibration(*command, options.how.quantize);
   command->add_option("--metric", options.metric,
                       "Measured before and after where the data has labels; default top1, mse for numbers");
   command->add_option("--batch", options.batch, "Samples at once when comparing")->check(CLI::PositiveNumber);

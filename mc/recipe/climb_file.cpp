@@ -44,6 +44,26 @@ std::string judging_engine(const std::string& target, std::string& note) {
   return "torch";
 }
 
+void explain_float(const LatencyResult& latency, const std::string& engine,
+                   std::vector<LayerQuantization>& layers) {
+  const std::string whole = fmt::format("the model is faster in float on {}: {:.3f} ms, {:.3f} ms quantized",
+                                        engine, latency.float_ms, latency.quantized_ms);
+  for (const LatencyChoice& choice : latency.choices) {
+    const std::string reason =
+        fmt::format("{} is faster in float on {}: {:.3f} ms the model, {:.3f} ms quantized", choice.kind,
+                    engine, choice.float_ms, choice.integer_ms);
+    for (const std::string& node : choice.nodes) {
+      if (!latency.pays) {
+        layers.push_back({node, choice.kind, false, whole});
+        continue;
+      }
+      for (LayerQuantization& layer : layers) {
+        if (choice.kept_float && layer.node == node) layer.reason = reason;
+      }
+    }
+  }
+}
+
 LatencyResult latency_of_file(const fs::path& model, const fs::path& output,
                               const std::shared_ptr<const Dataset>& calibration,
                               const Normalization& normalization, const QuantizeOptions& options,
@@ -91,6 +111,10 @@ ClimbFileReport climb_file(const ClimbFileOptions& options) {
         if (options.latency && report.engine_note.empty()) {
           report.latency = latency_of_file(options.model, options.output, training, test.normalization,
                                            options.quantize, report.engine);
+          if (!report.latency->pays) {
+            write_onnx(model, options.output);
+            return std::move(report);
+          }
           ladder.quantize = report.latency->options;
         }
         const LadderData data{

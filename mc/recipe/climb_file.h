@@ -29,9 +29,9 @@ struct ClimbFileOptions {
 
 struct ClimbFileReport {
   ClimbFileOptions options;
-  std::string engine;       // that judged
-  std::string engine_note;  // why it is not the target's; empty: it is
-  std::optional<LatencyResult> latency;
+  std::string engine;                    // that judged
+  std::string engine_note;               // why it is not the target's; empty: it is
+  std::optional<LatencyResult> latency;  // where it does not pay, the output is the model itself
   LadderResult ladder;
   std::string data;  // one line about the samples judged on
   bool random_data = false;
@@ -46,6 +46,11 @@ Json to_json(const ClimbFileReport& report);
 
 // The target's engine, or ours where this machine has none, with the reason in `note`.
 std::string judging_engine(const std::string& target, std::string& note);
+
+// Gives layers that are float because of what was measured that reason, and lists those of a model that is
+// not quantized at all.
+void explain_float(const LatencyResult& latency, const std::string& engine,
+                   std::vector<LayerQuantization>& layers);
 
 // Which kinds of layers pay on the engine, timed with ranges of a few samples.
 LatencyResult latency_of_file(const std::filesystem::path& model, const std::filesystem::path& output,

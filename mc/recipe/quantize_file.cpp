@@ -1,6 +1,5 @@
 #include "mc/recipe/quantize_file.h"
 
-#include <algorithm>
 #include <chrono>
 #include <system_error>
 
@@ -10,6 +9,7 @@
 #include "mc/data/metric.h"
 #include "mc/deploy/engine.h"
 #include "mc/onnx/onnx.h"
+#include "mc/recipe/climb_file.h"
 #include "mc/recipe/fields.h"
 #include "mc/recipe/model_data.h"
 
@@ -25,6 +25,7 @@ class FileQuantizer {
   QuantizeFileReport run() {
     check();
     quantize();
+    if (!test_.dataset) return std::move(report_);
     compare_files();
     measure();
     return std::move(report_);
@@ -39,6 +40,10 @@ class FileQuantizer {
     MC_CHECK(!fs::equivalent(options().model, options().output, error),
              "{}: the output would overwrite the model; give another file", options().output.string());
     if (!options().metric.empty()) make_metric(options().metric);
+    check_quantize_mode(options().how, !options().data.empty());
+    MC_CHECK(!options().data.empty() || options().metric.empty(),
+             "{} cannot be measured without --data; leave --metric out", options().metric);
+    if (options().data.empty()) return;
     const Model model = read_onnx(options().model);
     with_context([&] { return options().model.string(); },
                  [&] { test_ = open_model_data(model, options().data, options().limit); });
@@ -47,14 +52,27 @@ class FileQuantizer {
              options().metric);
     report_.data = test_.dataset->description();
     report_.random_data = test_.dataset->random();
-    engine_ = options().quantize.target;
-    const auto& engines = all_engines();
-    const auto own = std::find_if(engines.begin(), engines.end(),
-                                  [&](const Engine* engine) { return engine->name() == engine_; });
-    if (own != engines.end() && (*own)->available()) return;
-    report_.engine_note = own == engines.end() ? fmt::format("there is no engine '{}' here", engine_)
-                                               : (*own)->unavailable_reason();
-    engine_ = "torch";
+    choose_engine();
+  }
+
+  void choose_engine() {
+    engine_ = options().how.quantize.target;
+    report_.engine_note = mode_engine_note(options().how.mode);
+    if (!report_.engine_note.empty()) {
+      engine_ = "torch";
+      return;
+    }
+    engine_ = judging_engine(engine_, report_.engine_note);
+  }
+
+  // Only where the engine that the result is for can be timed.
+  void choose_float_parts(const Model& model) {
+    if (!options().latency || options().how.mode != "ptq" || !report_.engine_note.empty()) return;
+    QuantizeModeOptions& how = report_.options.how;
+    how.quantize.mode = "ptq";
+    report_.latency = latency_of_file(options().model, options().output, training_data(model),
+                                      test_.normalization, how.quantize, engine_);
+    how.quantize.keep_float = report_.latency->options.keep_float;
   }
 
   void quantize() {
@@ -62,18 +80,25 @@ class FileQuantizer {
     with_context([&] { return options().model.string(); },
                  [&] {
                    const Model model = read_onnx(options().model);
-                   QuantizedModel result =
-                       quantize_ptq(model, training_data(model), test_.normalization, options().quantize);
+                   choose_float_parts(model);
+                   ModeResult result =
+                       pays() ? run_quantize_mode(model, test_.dataset ? training_data(model) : nullptr,
+                                                  test_.normalization, options().how)
+                              : ModeResult{.model = model};
                    result.model.producer_name = "model-compression";
                    write_onnx(result.model, options().output);
                    report_.layers = std::move(result.layers);
+                   if (report_.latency) explain_float(*report_.latency, engine_, report_.layers);
                    report_.steps = std::move(result.steps);
+                   report_.clamped = std::move(result.clamped);
                    report_.calibration_samples = result.samples;
                  });
     report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     report_.bytes_before = fs::file_size(options().model);
     report_.bytes_after = fs::file_size(options().output);
   }
+
+  bool pays() const { return !report_.latency || report_.latency->pays; }
 
   std::shared_ptr<const Dataset> training_data(const Model& model) const {
     return select_fields(open_dataset(options().data, "train", fields_of(model)), input_names(model));
@@ -129,7 +154,12 @@ Json to_json(const QuantizeFileReport& report) {
   Json steps = Json::array();
   for (const QuantizeStep& step : report.steps)
     steps.push_back({{"name", step.name}, {"places", step.places}});
-  Json metric;
+  Json clamped = Json::array();
+  for (const ClampedConstant& constant : report.clamped) {
+    clamped.push_back({{"name", constant.name}, {"elements", constant.elements}});
+  }
+  Json metric, comparison;
+  if (report.comparison) comparison = to_json(*report.comparison);
   if (report.metric) {
     metric = {
         {"name", report.metric->metric}, {"before", report.metric->before}, {"after", report.metric->after}};
@@ -137,15 +167,18 @@ Json to_json(const QuantizeFileReport& report) {
   return {{"schema", "model-compression/quantize/1"},
           {"model", report.options.model.string()},
           {"output", report.options.output.string()},
-          {"target", report.options.quantize.target},
-          {"method", report.options.quantize.calibrator},
+          {"mode", report.options.how.mode},
+          {"target", report.options.how.quantize.target},
+          {"method", mode_method(report.options.how)},
           {"steps", steps},
+          {"latency", report.latency ? to_json(*report.latency) : Json()},
           {"calibration_samples", report.calibration_samples},
           {"seconds", report.seconds},
           {"bytes_before", report.bytes_before},
           {"bytes_after", report.bytes_after},
           {"layers", layers},
-          {"comparison", to_json(report.comparison)},
+          {"clamped", clamped},
+          {"comparison", comparison},
           {"engine_note", report.engine_note},
           {"metric", metric},
           {"data", report.data},

@@ -1,4 +1,4 @@
-// A float ONNX file -> an integer one, and what that did to it: the command `quantize`.
+// A float ONNX file -> a smaller one, and what that did to it: the command `quantize`.
 #pragma once
 
 #include <cstdint>
@@ -9,18 +9,20 @@
 
 #include "mc/base/json.h"
 #include "mc/deploy/compare.h"
-#include "mc/quantize/calibrate.h"
+#include "mc/recipe/quantize_mode.h"
+#include "mc/search/latency.h"
 
 namespace mc {
 
 struct QuantizeFileOptions {
   std::filesystem::path model;
   std::filesystem::path output;
-  std::string data;          // as open_dataset takes it
-  QuantizeOptions quantize;  // of ptq
-  std::string metric;        // empty: top1 for class labels, mse for others
-  int64_t batch = 32;        // samples at once when the two are compared
-  int64_t limit = 0;         // compare on only the first samples; 0: all
+  std::string data;  // as open_dataset takes it; may be empty where the mode needs none
+  QuantizeModeOptions how;
+  std::string metric;    // empty: top1 for class labels, mse for others
+  int64_t batch = 32;    // samples at once when the two are compared
+  int64_t limit = 0;     // compare on only the first samples; 0: all
+  bool latency = false;  // ptq: leave float what does not pay on the target's engine, where it is here
 };
 
 // One metric of both models.
@@ -33,21 +35,24 @@ struct MetricChange {
 struct QuantizeFileReport {
   QuantizeFileOptions options;
   std::vector<LayerQuantization> layers;
+  std::optional<LatencyResult> latency;
   std::vector<QuantizeStep> steps;
+  std::vector<ClampedConstant> clamped;  // of fp16 and bf16
   int64_t calibration_samples = 0;
   double seconds = 0;  // calibration and conversion, without the comparison
   uintmax_t bytes_before = 0, bytes_after = 0;
-  Comparison comparison;               // of the two files on the engine
-  std::string engine_note;             // why it is not the target's engine; empty: it is
-  std::optional<MetricChange> metric;  // where the data has labels
-  std::string data;                    // one line about the samples compared on
+  std::optional<Comparison> comparison;  // of the two files on the engine, where there is data
+  std::string engine_note;               // why it is not the target's engine; empty: it is
+  std::optional<MetricChange> metric;    // where the data has labels
+  std::string data;                      // one line about the samples compared on
   bool random_data = false;
 };
 
-// Calibrates on training samples (where the data has a split), writes the output and compares both files on
-// test samples, on the target's engine or, where this machine has none, on ours. Throws Error: an input that
-// is already quantized or has unsupported operators, no labels where a metric was asked for, data that does
-// not fit, an output that is the input. The output is written before the comparison.
+// Calibrates (where the mode does) on training samples (where the data has a split), writes the output and
+// compares both files on test samples, on the target's engine or, where this machine has none, on ours.
+// Throws Error: an input that is already quantized or has unsupported operators, no data where the mode needs
+// it, no labels where a metric was asked for, data that does not fit, an output that is the input. The output
+// is written before the comparison.
 QuantizeFileReport quantize_file(const QuantizeFileOptions& options);
 
 // The document of `quantize --json`.

@@ -48,12 +48,9 @@ Model quantize_by_training(const Model& model, const TrainingPlan& plan, const N
 std::shared_ptr<GraphModule> calibrated_module(const Model& model, std::shared_ptr<const Dataset> calibration,
                                                const Normalization& normalization,
                                                const QuantizeOptions& options) {
-  Model prepared = model;
-  apply_passes(prepared, inference_passes());
-  prepare_qat(prepared, options);
-  auto module = std::make_shared<GraphModule>(std::move(prepared));
-  calibrate(*module, std::move(calibration), normalization, options);
-  return module;
+  Model inference = model;
+  apply_passes(inference, inference_passes());
+  return quantize_module(std::move(inference), std::move(calibration), normalization, options).module;
 }
 
 }  // namespace mc

@@ -95,6 +95,7 @@ class Climber : public Ladder {
     if (result_.sensitivity.empty()) {
       QuantizeOptions options = best();
       options.mode = "ptq";
+      options.rounding = "nearest";  // learning it again would cost far more than it tells
       const auto module = calibrated_module(model_, data_.calibration, data_.judge.normalization, options);
       result_.sensitivity = sensitivity(*module, sensitivity_batches());
     }

@@ -1,10 +1,17 @@
 // The rungs, from cheap to costly. To add one, write its function and name it in the list.
 #include <algorithm>
+#include <initializer_list>
 
 #include "mc/search/ladder.h"
 
 namespace mc {
 namespace {
+
+bool has_operator(const Model& model, std::initializer_list<const char*> types) {
+  return std::ranges::any_of(model.graph.nodes, [&](const Node& node) {
+    return std::ranges::any_of(types, [&](const char* type) { return node.is(type); });
+  });
+}
 
 void climb_min_max(Ladder& ladder) {
   QuantizeOptions options = ladder.best();
@@ -23,6 +30,33 @@ void climb_calibrators(Ladder& ladder) {
     options.calibrator = name;
     ladder.attempt("calibrator " + name, options);
   }
+}
+
+// Weights and activations whose channels differ much: factors moved between layers.
+void climb_equalization(Ladder& ladder) {
+  QuantizeOptions options = ladder.best();
+  options.equalize = true;
+  ladder.attempt("equalize", options);
+  if (ladder.over() || !has_operator(ladder.model(), {"MatMul", "Gemm"})) return;
+  options = ladder.best();
+  options.smooth = 0.5;
+  ladder.attempt("smooth 0.5", options);
+}
+
+void climb_bias_correction(Ladder& ladder) {
+  const QuantizeOptions start = ladder.best();
+  for (const char* how : {"fast", "full"}) {
+    if (ladder.over()) return;
+    QuantizeOptions options = start;
+    options.bias_correction = how;
+    ladder.attempt(fmt::format("bias correction {}", how), options);
+  }
+}
+
+void climb_rounding(Ladder& ladder) {
+  QuantizeOptions options = ladder.best();
+  options.rounding = "adaround";
+  ladder.attempt("rounding adaround", options);
 }
 
 // The fewest of the most harmful layers left float that do, by halving; at most half of all.
@@ -64,6 +98,9 @@ const std::vector<Rung>& ladder_rungs() {
   static const std::vector<Rung> rungs = {
       {"min-max", "ranges from the smallest to the largest element", climb_min_max},
       {"calibration", "ranges by every other calibrator", climb_calibrators},
+      {"equalization", "factors moved between layers, so that channels have like ranges", climb_equalization},
+      {"bias correction", "the mean error of each layer taken back in its bias", climb_bias_correction},
+      {"rounding", "rounding of weights learned layer by layer", climb_rounding},
       {"mixed precision", "the most sensitive layers left float", climb_mixed_precision},
       {"qat", "training with simulated quantization", climb_qat},
   };
