@@ -26,12 +26,12 @@ ActivationStatistics calibrate(GraphModule& prepared, std::shared_ptr<const Data
                    options);
 }
 
-PtqModule quantize_module(Model model, std::shared_ptr<const Dataset> dataset,
+PtqModule quantize_module(Model model, const std::shared_ptr<const Dataset>& dataset,
                           const Normalization& normalization, const QuantizeOptions& options,
                           const ModuleOptions& module_options) {
   PtqModule result;
   const Samples samples =
-      calibration_samples(std::move(dataset), normalization, options, model.graph, module_options.device);
+      calibration_samples(dataset, normalization, options, model.graph, module_options.device);
   if (options.equalize) {
     result.steps.push_back({"equalize", equalize(model, samples, module_options)});
   }
@@ -53,7 +53,7 @@ QuantizedModel quantize_ptq(const Model& model, std::shared_ptr<const Dataset> d
                             const Normalization& normalization, const QuantizeOptions& options) {
   Model inference = model;
   apply_passes(inference, inference_passes());
-  PtqModule quantized = quantize_module(std::move(inference), std::move(dataset), normalization, options);
+  PtqModule quantized = quantize_module(std::move(inference), dataset, normalization, options);
   return {convert(*quantized.module, options), std::move(quantized.layers), std::move(quantized.steps),
           quantized.samples};
 }
