@@ -30,7 +30,7 @@ ActivationStatistics calibrate(GraphModule& prepared, std::shared_ptr<const Data
   return statistics;
 }
 
-PtqModule quantize_module(Model model, std::shared_ptr<const Dataset> dataset,
+PtqModule quantize_module(Model model, const std::shared_ptr<const Dataset>& dataset,
                           const Normalization& normalization, const QuantizeOptions& options,
                           const ModuleOptions& module_options) {
   PtqModule result;
@@ -60,7 +60,7 @@ QuantizedModel quantize_ptq(const Model& model, std::shared_ptr<const Dataset> d
                             const Normalization& normalization, const QuantizeOptions& options) {
   Model inference = model;
   apply_passes(inference, inference_passes());
-  PtqModule quantized = quantize_module(std::move(inference), std::move(dataset), normalization, options);
+  PtqModule quantized = quantize_module(std::move(inference), dataset, normalization, options);
   return {convert(*quantized.module, options), std::move(quantized.layers), std::move(quantized.steps),
           quantized.samples};
 }

@@ -65,7 +65,7 @@ struct PtqModule {
   std::vector<QuantizeStep> steps;
   int64_t samples = 0;
 };
-PtqModule quantize_module(Model model, std::shared_ptr<const Dataset> dataset,
+PtqModule quantize_module(Model model, const std::shared_ptr<const Dataset>& dataset,
                           const Normalization& normalization, const QuantizeOptions& options,
                           const ModuleOptions& module_options = {});
 
