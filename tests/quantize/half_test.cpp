@@ -97,7 +97,9 @@ TEST(Half, CastsOnlyWhereTypesMeet) {
   EXPECT_EQ(casts_in(convert_to_half(branching_net(), {.convert_io = true}).model), 2);
   const HalfModel kept = convert_to_half(branching_net(), {.keep_float = {"choose", "in_*"}});
   for (const LayerQuantization& layer : kept.layers) {
-    if (layer.node.starts_with("in_")) EXPECT_FALSE(layer.quantized);
+    if (layer.node.starts_with("in_")) {
+      EXPECT_FALSE(layer.quantized);
+    }
   }
   const at::Tensor x = at::ones({2, 8});
   EXPECT_TRUE(
