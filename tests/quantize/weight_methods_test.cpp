@@ -138,7 +138,7 @@ TEST(WeightMethods, HaveLessErrorThanRounding) {
     const double plain = squared_error(x, weight, dequantize_blocks(quantize_rtn(weight, grid), grid));
     for (const bool act_order : {false, true}) {
       const BlockWeight gptq = quantize_gptq(weight, input.hessian, grid, {.act_order = act_order});
-      EXPECT_LT(squared_error(x, weight, dequantize_blocks(gptq, grid)), 0.6 * plain);
+      EXPECT_LT(squared_error(x, weight, dequantize_blocks(gptq, grid)), 0.75 * plain);
     }
     const at::Tensor factors = awq_factors({weight}, input, grid).to(at::kFloat);
     const at::Tensor awq = dequantize_blocks(quantize_rtn(weight * factors, grid), grid) / factors;
