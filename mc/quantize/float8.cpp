@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/base/interrupt.h"
 #include "mc/ops/op.h"
 #include "mc/ops/slot.h"
 #include "mc/quantize/placement.h"
@@ -60,6 +61,7 @@ class Float8Quantizer {
     loader.start(0);
     int64_t samples = 0;
     while (std::optional<Batch> batch = loader.next()) {
+      if (interrupted()) throw Error("interrupted while calibrating", ErrorKind::kInterrupted);
       module.forward_visiting(batch->inputs, [&](const std::string& name, const at::Tensor& x) {
         const auto found = statistics_.find(name);
         if (found == statistics_.end()) return;

@@ -30,7 +30,8 @@ Model branching_net() {
       [norm] n = Div (p, e)
       [choose] b = If (flag) <
         then_branch = yes () => (float[N,8] t) { [in_then] t = Mul (n, h) },
-        else_branch = no () => (float[N,8] o) { c = Constant <value_float = 2.0> ()  [in_else] o = Add (n, c) }
+        else_branch = no () => (float[N,8] o) { c = Constant <value_float = 2.0> ()
+          [in_else] o = Add (n, c) }
       >
       [fc] y = MatMul (b, weight)
       [shape] s = Shape (y)
