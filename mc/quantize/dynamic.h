@@ -11,8 +11,8 @@
 namespace mc {
 
 struct DynamicOptions {
-  bool reduce_range = false;            // 7-bit weights: u8 times s8 saturates on AVX2 without VNNI
-  std::vector<std::string> keep_float;  // node names or globs
+  bool reduce_range = false;                 // 7-bit weights: u8 times s8 saturates on AVX2 without VNNI
+  std::vector<std::string> keep_float = {};  // node names or globs
 };
 
 struct DynamicModel {

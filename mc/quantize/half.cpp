@@ -82,9 +82,27 @@ class HalfConverter {
     return name;
   }
 
+  // infer_shapes writes the types of the outermost graph only: a subgraph is inferred as one, with what it
+  // captures as inputs.
+  std::vector<ValueInfo> inferred(const Graph& graph, const HalfScope* outer) const {
+    if (!outer) return graph.value_infos;
+    Model part;
+    part.opset_imports = model_.opset_imports;
+    part.graph = graph;
+    for (const std::string& name : captures(graph)) {
+      const Type* type = type_in(outer, name);
+      if (!type) continue;
+      part.graph.inputs.emplace_back();
+      part.graph.inputs.back().name = name;
+      part.graph.inputs.back().type = *type;
+    }
+    infer_shapes(part);
+    return std::move(part.graph.value_infos);
+  }
+
   HalfScope open(Graph& graph, HalfScope* outer) const {
     HalfScope scope{graph, outer, {}};
-    for (const ValueInfo& info : graph.value_infos) scope.types[info.name] = info.type;
+    for (const ValueInfo& info : inferred(graph, outer)) scope.types[info.name] = info.type;
     for (const ValueInfo& info : graph.outputs) scope.types.try_emplace(info.name, info.type);
     for (const ValueInfo& info : graph.inputs) scope.types[info.name] = info.type;
     for (const Initializer& initializer : graph.initializers()) {

@@ -12,9 +12,9 @@
 namespace mc {
 
 struct HalfOptions {
-  DType type = DType::kFloat16;         // or kBFloat16
-  bool convert_io = false;              // inputs and outputs of the model too; else they keep float32
-  std::vector<std::string> keep_float;  // node names or globs
+  DType type = DType::kFloat16;              // or kBFloat16
+  bool convert_io = false;                   // inputs and outputs of the model too; else they keep float32
+  std::vector<std::string> keep_float = {};  // node names or globs
 };
 
 // Constants with values beyond the largest finite one of the type (float16: 65504), which are clamped to it.

@@ -27,7 +27,7 @@ struct WeightOnlyOptions {
   int64_t samples = 128;        // of gptq and awq, spread over the data; 0: all
   // Hessians gathered in one pass over the samples, in bytes; a model with more takes several passes.
   int64_t hessian_bytes = int64_t{2} << 30;
-  std::vector<std::string> keep_float;  // node names or globs
+  std::vector<std::string> keep_float = {};  // node names or globs
 };
 
 // rtn, gptq, awq, hqq.

@@ -86,7 +86,8 @@ TEST(WeightMethods, RoundsToTheNearestOfTheGrid) {
       EXPECT_TRUE(
           error.le(spread_blocks(result.scale, 16, 50) * 1.001 * (symmetric ? 0.5 : 1)).all().item<bool>());
       EXPECT_LE(result.codes.max().item<int64_t>(), grid.top());
-      if (symmetric) EXPECT_TRUE(result.zero.eq(static_cast<double>(grid.middle())).all().item<bool>());
+      const bool middle = result.zero.eq(static_cast<double>(grid.middle())).all().item<bool>();
+      EXPECT_EQ(middle, symmetric);
     }
   }
 }
@@ -137,7 +138,7 @@ TEST(WeightMethods, HaveLessErrorThanRounding) {
     const double plain = squared_error(x, weight, dequantize_blocks(quantize_rtn(weight, grid), grid));
     for (const bool act_order : {false, true}) {
       const BlockWeight gptq = quantize_gptq(weight, input.hessian, grid, {.act_order = act_order});
-      EXPECT_LT(squared_error(x, weight, dequantize_blocks(gptq, grid)), 0.6 * plain);
+      EXPECT_LT(squared_error(x, weight, dequantize_blocks(gptq, grid)), 0.75 * plain);
     }
     const at::Tensor factors = awq_factors({weight}, input, grid).to(at::kFloat);
     const at::Tensor awq = dequantize_blocks(quantize_rtn(weight * factors, grid), grid) / factors;

@@ -86,7 +86,7 @@ at::Tensor run(const Model& model) {
   return module.forward(sentences()->get(indices).inputs)[0];
 }
 
-std::set<std::string> operators(const Model& model) {
+std::set<std::string> operator_set(const Model& model) {
   std::set<std::string> types;
   for (const Node& node : model.graph.nodes) types.insert(node.op_type);
   return types;
@@ -142,17 +142,17 @@ TEST(WeightOnly, BothFormatsComputeWithTheSameIntegers) {
 
 TEST(WeightOnly, TheTargetChoosesTheFormat) {
   const Model runtime = quantize_weights(text_net(), nullptr, {}, {.target = "onnxruntime"}).model;
-  EXPECT_THAT(operators(runtime), Contains("MatMulNBits"));
-  EXPECT_EQ(operators(runtime).count("MatMul") + operators(runtime).count("Gemm"), 0u);
+  EXPECT_THAT(operator_set(runtime), Contains("MatMulNBits"));
+  EXPECT_EQ(operator_set(runtime).count("MatMul") + operator_set(runtime).count("Gemm"), 0u);
   EXPECT_EQ(runtime.opset(), 17);
   EXPECT_EQ(runtime.opset("com.microsoft"), 1);
   for (const char* target : {"openvino", "tensorrt"}) {
     const Model model = quantize_weights(text_net(), nullptr, {}, {.target = target}).model;
-    EXPECT_THAT(operators(model), Contains("DequantizeLinear"));
+    EXPECT_THAT(operator_set(model), Contains("DequantizeLinear"));
     EXPECT_GE(model.opset(), 21);
     for (const Node& node : model.graph.nodes) {
-      if (node.is("DequantizeLinear"))
-        EXPECT_EQ(node.inputs.size(), target == std::string("openvino") ? 3u : 2u);
+      if (!node.is("DequantizeLinear")) continue;
+      EXPECT_EQ(node.inputs.size(), target == std::string("openvino") ? 3u : 2u);
     }
   }
 }
@@ -185,7 +185,8 @@ TEST(WeightOnly, FactorsGoIntoTheNormOrBeforeTheLayer) {
   for (const Node& node : model.graph.nodes) {
     if (node.op_type == "Mul") products.push_back(node.name);
     // Only the two layers read it, so that it took the factors in.
-    if (node.op_type == "LayerNormalization") EXPECT_EQ(node.inputs[1], "norm.weight_scaled");
+    if (node.op_type != "LayerNormalization") continue;
+    EXPECT_EQ(node.inputs[1], "norm.weight_scaled");
   }
   // The product with the gate has no constant to take them in.
   EXPECT_THAT(products, ::testing::UnorderedElementsAre("product", "f_scaled/Mul"));
@@ -229,7 +230,7 @@ TEST(WeightOnly, SaysWhatStaysFloat) {
   EXPECT_FALSE(result.layers[0].quantized);
   EXPECT_EQ(result.layers[0].reason, "named in keep_float");
   EXPECT_TRUE(result.layers[1].quantized);
-  EXPECT_THAT(operators(result.model), Contains("MatMul"));
+  EXPECT_THAT(operator_set(result.model), Contains("MatMul"));
 }
 
 TEST(WeightOnly, RefusesWhatItCannotDo) {
@@ -252,7 +253,7 @@ TEST(WeightOnly, RefusesWhatItCannotDo) {
 
 TEST(DynamicQuantization, MultipliesIntegers) {
   const DynamicModel result = quantize_dynamic(text_net());
-  EXPECT_EQ(operators(result.model).count("MatMul") + operators(result.model).count("Gemm"), 0u);
+  EXPECT_EQ(operator_set(result.model).count("MatMul") + operator_set(result.model).count("Gemm"), 0u);
   int64_t quantizers = 0, products = 0;
   for (const Node& node : result.model.graph.nodes) {
     quantizers += node.op_type == "DynamicQuantizeLinear";
@@ -291,7 +292,7 @@ TEST(DynamicQuantization, FollowsTheDefinition) {
 TEST(DynamicQuantization, LeavesFloatWhatItMust) {
   const DynamicModel result = quantize_dynamic(text_net(), {.keep_float = {"down"}});
   EXPECT_EQ(result.layers.back().reason, "named in keep_float");
-  EXPECT_THAT(operators(result.model), Contains("Gemm"));
+  EXPECT_THAT(operator_set(result.model), Contains("Gemm"));
   EXPECT_THAT(message_of([] { quantize_dynamic(text_net(), {.keep_float = {"*"}}); }),
               HasSubstr("keep_float"));
 }
