@@ -128,7 +128,7 @@ QuantizeOptions four_bits(const std::string& rounding) {
   options.samples = 128;
   options.rounding = rounding;
   options.rounding_samples = 128;
-  options.rounding_iterations = 300;
+  options.rounding_iterations = 150;
   return options;
 }
 
