@@ -131,9 +131,9 @@ void update_cpu(const FakeQuantizeState& state, const at::Tensor& asked_low, con
   auto* running_min = state.running_min.mutable_data_ptr<float>();
   auto* running_max = state.running_max.mutable_data_ptr<float>();
   const auto part = static_cast<float>(options.averaging);
-  // As at::lerp.
+  // To the last bit what at::lerp gives.
   const auto between = [part](float a, float b) {
-    return part < 0.5F ? a + part * (b - a) : b - (b - a) * (1 - part);
+    return part < 0.5F ? std::fma(part, b - a, a) : std::fma(part - 1, b - a, b);
   };
   const auto levels = static_cast<double>(options.quant_max - options.quant_min);
   const auto lowest = static_cast<float>(options.quant_min), highest = static_cast<float>(options.quant_max);

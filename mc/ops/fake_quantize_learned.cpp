@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -73,10 +74,10 @@ LearnedGradients learned_gradients(const at::Tensor& x, const at::Tensor& grad, 
 class LearnedFunction : public torch::autograd::Function<LearnedFunction> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
-                            const at::Tensor& scale, const at::Tensor& offset,
+                            const at::Tensor& scale, const std::optional<at::Tensor>& offset,
                             const c10::intrusive_ptr<LearnedContext>& held) {
     held->learns = scale.requires_grad();
-    held->has_offset = offset.defined();
+    held->has_offset = offset.has_value();
     context->save_for_backward({x});
     context->saved_data["held"] = c10::IValue::make_capsule(held);
     return takes_own_loops(x) ? fake_quantize_cpu(x, held->state, held->options, /*with_bits=*/false).first
@@ -172,7 +173,9 @@ at::Tensor learned_fake_quantize(const at::Tensor& input, const LearnedQuantizer
   held->state = state;
   held->options = options;
   held->factor = gradient_factor(x, state, options, batched);
-  return LearnedFunction::apply(x, quantizer.scale, quantizer.offset, held);
+  std::optional<at::Tensor> offset;
+  if (quantizer.offset.defined()) offset = quantizer.offset;
+  return LearnedFunction::apply(x, quantizer.scale, offset, held);
 }
 
 std::vector<Op> learned_fake_quantize_ops() {

@@ -32,24 +32,25 @@ void expect_near(const at::Tensor& actual, const at::Tensor& expected, double pa
 }
 
 TEST(LearnedFakeQuantize, HasATensGradientsPerTensor) {
+  const at::Tensor data = learned_values({6, 5, 701}),
+                   grad = learned_values({5, 6, 701}).reshape({6, 5, 701});
   for (const int64_t zero_point : {0, 9}) {
+    at::Tensor reference = data.clone().requires_grad_(true);
+    at::Tensor scale = at::full({1}, 0.11F).requires_grad_(true);
+    const at::Tensor zero = at::full({1}, zero_point, at::kFloat);
+    const double factor = 1 / std::sqrt(static_cast<double>(data.numel()) * (31.0 - zero_point));
+    const at::Tensor expected =
+        at::_fake_quantize_learnable_per_tensor_affine(reference, scale, zero, 0, 31, factor);
+    expected.backward(grad);
     for (const auto type : {at::kFloat, at::kDouble}) {  // our own loops, and ATen's operators
-      const at::Tensor data = learned_values({6, 5, 701}).to(type),
-                       grad = learned_values({6, 5, 701}).to(type);
-      at::Tensor x = data.clone().requires_grad_(true), reference = data.clone().requires_grad_(true);
+      at::Tensor x = data.detach().clone().to(type).requires_grad_(true);
       const LearnedQuantizer own =
           learned_quantizer(at::full({1}, 0.11F), at::full({1}, zero_point, at::kInt));
       const at::Tensor y = learned_fake_quantize(x, own, learned_grid(0, 31), false);
-      y.backward(grad);
-      at::Tensor scale = at::full({1}, 0.11F).to(type).requires_grad_(true);
-      const at::Tensor zero = at::full({1}, zero_point, type);
-      const double factor = 1 / std::sqrt(static_cast<double>(data.numel()) * (31.0 - zero_point));
-      const at::Tensor expected =
-          at::_fake_quantize_learnable_per_tensor_affine(reference, scale, zero, 0, 31, factor);
-      expected.backward(grad);
-      EXPECT_TRUE(at::allclose(y, expected, 1e-6, 1e-6));
-      EXPECT_TRUE(at::equal(x.grad(), reference.grad()));
-      expect_near(own.scale.grad(), scale.grad().to(at::kFloat));
+      y.backward(grad.to(type));
+      EXPECT_TRUE(at::allclose(y.to(at::kFloat), expected, 1e-6, 1e-6));
+      EXPECT_TRUE(at::equal(x.grad().to(at::kFloat), reference.grad()));
+      expect_near(own.scale.grad(), scale.grad());
     }
   }
 }
@@ -115,8 +116,8 @@ TEST(LearnedFakeQuantize, FusesTheActivation) {
   for (const auto type : {at::kFloat, at::kBFloat16}) {
     FakeQuantizeOptions relu = learned_grid(0, 15);
     relu.activation = FakeQuantizeOptions::Activation::kRelu;
-    at::Tensor x = data.to(type).requires_grad_(true);
-    at::Tensor reference = data.to(type).to(at::kFloat).requires_grad_(true);
+    at::Tensor x = data.clone().to(type).requires_grad_(true);
+    at::Tensor reference = x.detach().clone().to(at::kFloat).requires_grad_(true);
     const LearnedQuantizer fused = learned_quantizer(at::full({1}, 0.25), at::zeros({1}));
     const LearnedQuantizer apart = learned_quantizer(at::full({1}, 0.25), at::zeros({1}));
     const at::Tensor y = learned_fake_quantize(x, fused, relu, false);

@@ -123,13 +123,13 @@ TEST(HistogramRange, GivesTheRangeOfLeastError) {
 }
 
 TEST(Observe, ClipsOutliers) {
-  const at::Tensor x = at::cat({observed_values(10000), at::tensor({500.F})});
+  const at::Tensor x = at::cat({observed_values(10000), at::tensor({30.F})});
   for (const Observer observer : {Observer::kPercentile, Observer::kMse, Observer::kHistogram}) {
     FakeQuantizeOptions options = observing(observer);
     options.percentile = 99.9;
     const FakeQuantizeState state = unseen();
     observe(x, state, options);
-    EXPECT_LT(state.running_max.item<float>(), 60);
+    EXPECT_LT(state.running_max.item<float>(), 20);
     EXPECT_GT(state.running_max.item<float>(), 2);
     const auto [scale, zero] = choose_qparams(state.running_min, state.running_max, 0, 15, false);
     EXPECT_TRUE(at::equal(state.scale, scale));
@@ -159,7 +159,7 @@ TEST(Observe, LooksEveryFewRuns) {
 
 TEST(Observe, RefusesChannelsAndMissingHistograms) {
   FakeQuantizeState state = unseen();
-  state.histogram = {};
+  state.histogram.reset();
   EXPECT_THROW(observe(observed_values(5), state, observing(Observer::kHistogram)), Error);
   FakeQuantizeOptions channels = observing(Observer::kMse);
   channels.axis = 0;
