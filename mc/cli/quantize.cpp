@@ -55,6 +55,20 @@ void print_compared(const QuantizeFileReport& report) {
   }
 }
 
+void print_latency(const LatencyResult& latency, const std::string& engine) {
+  std::vector<std::vector<std::string>> rows = {{"kind", "layers", "quantized ms", "float ms", "left"}};
+  for (const LatencyChoice& choice : latency.choices) {
+    rows.push_back({choice.kind, std::to_string(choice.nodes.size()),
+                    fmt::format("{:.3f}", choice.integer_ms), fmt::format("{:.3f}", choice.float_ms),
+                    choice.kept_float ? "float" : "quantized"});
+  }
+  print(fmt::format("\nMeasured on {}: the model with one kind of layer quantized, and left float\n{}",
+                    engine, align(rows)));
+  print(fmt::format("float {:.3f} ms, quantized {:.3f} ms ({:.2f} x){}\n", latency.float_ms,
+                    latency.quantized_ms, latency.float_ms / latency.quantized_ms,
+                    latency.pays ? "" : ": quantizing does not pay, the output is the model as it was"));
+}
+
 void print_quantized(const QuantizeFileReport& report) {
   print_layers_quantized(report);
   const auto before = static_cast<double>(report.bytes_before),
@@ -68,20 +82,6 @@ void print_quantized(const QuantizeFileReport& report) {
   }
   if (report.comparison) print_compared(report);
   if (report.latency) print_latency(*report.latency, report.options.how.quantize.target);
-}
-
-void print_latency(const LatencyResult& latency, const std::string& engine) {
-  std::vector<std::vector<std::string>> rows = {{"kind", "layers", "quantized ms", "float ms", "left"}};
-  for (const LatencyChoice& choice : latency.choices) {
-    rows.push_back({choice.kind, std::to_string(choice.nodes.size()),
-                    fmt::format("{:.3f}", choice.integer_ms), fmt::format("{:.3f}", choice.float_ms),
-                    choice.kept_float ? "float" : "quantized"});
-  }
-  print(fmt::format("\nMeasured on {}: the model with one kind of layer quantized, and left float\n{}",
-                    engine, align(rows)));
-  print(fmt::format("float {:.3f} ms, quantized {:.3f} ms ({:.2f} x){}\n", latency.float_ms,
-                    latency.quantized_ms, latency.float_ms / latency.quantized_ms,
-                    latency.pays ? "" : ": quantizing does not pay, the output is the model as it was"));
 }
 
 std::string metric_cell(const std::optional<Judgement>& judgement) {
@@ -159,9 +159,9 @@ void add_calibration(CLI::App& command, QuantizeOptions& options) {
   command.add_option("--activation-bits", options.activation_bits, "ptq: bits of activations")
       ->check(CLI::Range(2, 8));
   command
-      .add_option(
-          "--weight-range", options.weight_range,
-          "ptq: range of a weight: its largest magnitude, or least squared error; auto: mse below 8 bits")
+      .add_option("--weight-range", options.weight_range,
+                  "ptq: range of a weight: its largest magnitude, or least squared error; auto: mse below 8 "
+                  "bits with learned rounding")
       ->check(CLI::IsMember({"auto", "max", "mse"}));
   command.add_flag("--equalize", options.equalize,
                    "ptq: move factors between layers so that the channels of their weights have like ranges");

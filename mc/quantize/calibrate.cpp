@@ -21,11 +21,10 @@ ActivationStatistics calibrate(GraphModule& prepared, const Samples& samples,
 
 ActivationStatistics calibrate(GraphModule& prepared, std::shared_ptr<const Dataset> dataset,
                                const Normalization& normalization, const QuantizeOptions& options) {
-  ActivationStatistics statistics =
-      calibrate(prepared,
-                calibration_samples(dataset, normalization, options, prepared.structure().graph,
-                                    prepared.device()),
-                options);
+  ActivationStatistics statistics = calibrate(
+      prepared,
+      calibration_samples(dataset, normalization, options, prepared.structure().graph, prepared.device()),
+      options);
   round_weights(prepared, dataset, normalization, options);
   return statistics;
 }

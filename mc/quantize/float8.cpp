@@ -46,7 +46,7 @@ class Float8Quantizer {
     const at::NoGradGuard no_grad;
     const int64_t samples = calibrate(std::move(dataset), normalization);
     rewrite();
-    return {std::move(model_), std::move(report_), samples};
+    return {std::move(model_), std::move(report_), {}, samples};
   }
 
  private:

@@ -99,7 +99,8 @@ struct QuantizeOptions {
     v.field("requantize", requantize, "matrix products whose output is quantized too, by name or pattern");
     v.field("calibrator", calibrator, "ptq: how the range of an activation follows from the samples",
             one_of(calibrator_names()));
-    v.field("percentile", percentile, "of the calibrator and the observer percentile: part of the elements in percent",
+    v.field("percentile", percentile,
+            "of the calibrator and the observer percentile: part of the elements in percent",
             between(50, 100));
     v.field("samples", samples, "ptq: samples to calibrate with, spread over the training data; 0: all",
             at_least(0));
@@ -114,10 +115,10 @@ struct QuantizeOptions {
         "ptq: take the mean error of each layer's outputs back in its bias; fast: in one pass, each layer "
         "by itself; full: layer after layer",
         one_of({"none", "fast", "full"}));
-    v.field(
-        "weight_range", weight_range,
-        "ptq: range of a weight: its largest magnitude, or the least squared error; auto: mse below 8 bits",
-        one_of({"auto", "max", "mse"}));
+    v.field("weight_range", weight_range,
+            "ptq: range of a weight: its largest magnitude, or the least squared error; auto: mse below 8 "
+            "bits with learned rounding",
+            one_of({"auto", "max", "mse"}));
     v.field("rounding", rounding, "ptq: how weights are rounded: to nearest, or learned by layer or block",
             one_of({"nearest", "adaround", "brecq"}));
     v.field("rounding_iterations", rounding_iterations, "steps that learn the rounding of a layer or block",
@@ -128,7 +129,7 @@ struct QuantizeOptions {
   bool trains() const { return mode == "qat"; }
   bool learns_scales() const { return trains() && (observer == "lsq" || observer == "lsq_plus"); }
   bool weights_by_error() const {
-    return weight_range == "mse" || (weight_range == "auto" && weight_bits < 8);
+    return weight_range == "mse" || (weight_range == "auto" && weight_bits < 8 && rounding != "nearest");
   }
 };
 

@@ -7,7 +7,7 @@
 namespace mc {
 namespace {
 
-bool is_linear(const Node& node) {
+bool is_quantizer_linear(const Node& node) {
   return node.is("Gemm") || node.is("MatMul");
 }
 
@@ -42,12 +42,12 @@ QuantizeOptions quantize_options(const Model& model, const QuantizerConfig& conf
   options.embeddings = config.embeddings ? "tensor" : "float";
   options.attention = config.attention;
   for (const Node& node : model.graph.nodes) {
-    const bool computes = is_linear(node) || node.is("Conv") || node.is("ConvTranspose");
+    const bool computes = is_quantizer_linear(node) || node.is("Conv") || node.is("ConvTranspose");
     const bool table = config.embeddings && node.is("Gather");
     if (!computes && !table) continue;
-    if ((!is_linear(node) && !table) || any_part_of(config.not_to_quantize, node)) {
+    if ((!is_quantizer_linear(node) && !table) || any_part_of(config.not_to_quantize, node)) {
       options.keep_float.push_back(exactly(node.name));
-    } else if (is_linear(node) && model.graph.initializer(node.input(1)) &&
+    } else if (is_quantizer_linear(node) && model.graph.initializer(node.input(1)) &&
                !any_part_of(config.not_to_requantize_output, node)) {
       options.requantize.push_back(exactly(node.name));
     }

@@ -27,9 +27,10 @@ void check_choice(const char* what, const std::string& value, const std::vector<
            did_you_mean(value, known), join(known, ", "));
 }
 
-class WeightQuantizer {
+class WeightOnlyQuantizer {
  public:
-  WeightQuantizer(const Model& model, const WeightOnlyOptions& options) : options_(options), model_(model) {
+  WeightOnlyQuantizer(const Model& model, const WeightOnlyOptions& options)
+      : options_(options), model_(model) {
     check();
     grid_ = {options.bits, options.block,
              options.symmetric || find_target(options.target).activation_symmetric};
@@ -180,7 +181,7 @@ const std::vector<std::string>& weight_formats() {
 
 WeightOnlyModel quantize_weights(const Model& model, std::shared_ptr<const Dataset> dataset,
                                  const Normalization& normalization, const WeightOnlyOptions& options) {
-  return WeightQuantizer(model, options).run(std::move(dataset), normalization);
+  return WeightOnlyQuantizer(model, options).run(std::move(dataset), normalization);
 }
 
 }  // namespace mc

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "mc/base/error.h"
+#include "mc/base/file.h"
 #include "mc/base/options_json.h"
 #include "mc/deploy/engine.h"
 #include "mc/onnx/onnx.h"

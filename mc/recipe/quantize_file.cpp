@@ -84,7 +84,7 @@ class FileQuantizer {
                    ModeResult result =
                        pays() ? run_quantize_mode(model, test_.dataset ? training_data(model) : nullptr,
                                                   test_.normalization, options().how)
-                              : ModeResult{.model = model};
+                              : ModeResult{model, {}, {}, {}, 0};
                    result.model.producer_name = "model-compression";
                    write_onnx(result.model, options().output);
                    report_.layers = std::move(result.layers);

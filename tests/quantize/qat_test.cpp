@@ -21,7 +21,7 @@ namespace {
 using ::testing::HasSubstr;
 
 // A convolution, and two matrix products as exporters write them.
-Model small_net() {
+Model qat_net() {
   Model model = parse_model(R"(
     <ir_version: 8, opset_import: ["" : 17]>
     net (float[N,3,6,6] x) => (float[N,5] y)
@@ -92,7 +92,7 @@ double snr_of(const at::Tensor& reference, const at::Tensor& other) {
                          (reference - other).square().sum().item<double>());
 }
 
-int count_of(const Model& model, const std::string& type) {
+int qat_count_of(const Model& model, const std::string& type) {
   int count = 0;
   for (const Node& node : model.graph.nodes) count += node.op_type == type;
   return count;
@@ -109,9 +109,9 @@ class Observers : public testing::TestWithParam<const char*> {};
 
 TEST_P(Observers, TrainConvertAndDeployTheSame) {
   const QuantizeOptions options = with_observer(GetParam());
-  GraphModule module(small_net());
+  GraphModule module(qat_net());
   prepare_qat(module, options);
-  GraphModule teacher(small_net());
+  GraphModule teacher(qat_net());
   const auto optimizer = make_optimizer(SgdOptions{}, module);
   module.train();
   std::vector<double> losses;
@@ -128,7 +128,7 @@ TEST_P(Observers, TrainConvertAndDeployTheSame) {
   set_phase(module, {.observe = false, .quantize = true, .freeze_batch_norm = true});
   const Model converted = convert(module, options);
   verify(converted);
-  EXPECT_EQ(count_of(converted, "FakeQuantize") + count_of(converted, "LearnedFakeQuantize"), 0);
+  EXPECT_EQ(qat_count_of(converted, "FakeQuantize") + qat_count_of(converted, "LearnedFakeQuantize"), 0);
   EXPECT_TRUE(converted.functions.empty());
   GraphModule deployed(converted);
   const at::Tensor x = qat_images(7);
@@ -138,7 +138,7 @@ TEST_P(Observers, TrainConvertAndDeployTheSame) {
 
 TEST_P(Observers, StateIsSavedAndLoaded) {
   const QuantizeOptions options = with_observer(GetParam());
-  Model prepared = small_net();
+  Model prepared = qat_net();
   prepare_qat(prepared, options);
   verify(prepared);
   GraphModule module(prepared), other(prepared);
@@ -156,7 +156,7 @@ TEST_P(Observers, StateIsSavedAndLoaded) {
 }
 
 TEST_P(Observers, NeedData) {
-  GraphModule module(small_net());
+  GraphModule module(qat_net());
   prepare_qat(module, with_observer(GetParam()));
   try {
     convert(module, with_observer(GetParam()));
@@ -175,7 +175,7 @@ TEST(LearnedScales, AreParametersThatTrain) {
     QuantizeOptions options = with_observer(observer);
     options.weight_bits = 4;
     options.activation_bits = 4;
-    GraphModule module(small_net());
+    GraphModule module(qat_net());
     prepare_qat(module, options);
     int scales = 0, offsets = 0;
     for (const ParameterView& view : parameter_views(module)) {
@@ -200,7 +200,7 @@ TEST(LearnedScales, AreParametersThatTrain) {
 }
 
 TEST(LearnedScales, StayOnceFrozen) {
-  GraphModule module(small_net());
+  GraphModule module(qat_net());
   prepare_qat(module, with_observer("lsq_plus"));
   module.train();
   module.forward(qat_images(0));
@@ -216,7 +216,7 @@ TEST(LearnedScales, TrainFewBitsBetterThanObservedOnes) {
     QuantizeOptions options = with_observer(observer);
     options.weight_bits = 3;
     options.activation_bits = 3;
-    GraphModule module(small_net()), teacher(small_net());
+    GraphModule module(qat_net()), teacher(qat_net());
     prepare_qat(module, options);
     AdamOptions adam;
     const auto optimizer = make_optimizer(adam, module);
@@ -238,15 +238,15 @@ TEST(LearnedScales, TrainFewBitsBetterThanObservedOnes) {
 TEST(LearnedScales, AreForTrainingOnly) {
   QuantizeOptions options = with_observer("lsq");
   options.mode = "ptq";
-  Model model = small_net();
+  Model model = qat_net();
   prepare_qat(model, options);
-  EXPECT_EQ(count_of(model, "LearnedFakeQuantize"), 0);
+  EXPECT_EQ(qat_count_of(model, "LearnedFakeQuantize"), 0);
 }
 
 TEST(WeightGranularity, TensorHasOneScale) {
   QuantizeOptions options;
   options.weight_granularity = "tensor";
-  GraphModule module(small_net());
+  GraphModule module(qat_net());
   prepare_qat(module, options);
   module.train();
   module.forward(qat_images(0));
@@ -266,7 +266,7 @@ TEST(WeightGranularity, GroupsBecomeBlocks) {
     options.weight_scheme = scheme;
     options.group_size = 4;
     options.weight_bits = 4;
-    GraphModule module(small_net());
+    GraphModule module(qat_net());
     prepare_qat(module, options);
     module.train();
     module.forward(qat_images(0)).sum().backward();
@@ -286,7 +286,7 @@ TEST(Schemes, AsymmetricWeightsUseAllLevels) {
   QuantizeOptions options;
   options.weight_scheme = "asymmetric";
   options.activation_scheme = "symmetric";
-  Model model = small_net();
+  Model model = qat_net();
   Tensor& weight = model.graph.initializer("head.weight")->tensor;
   weight = to_constant(to_aten(weight, false).abs().contiguous());
   GraphModule module(model);
@@ -308,7 +308,7 @@ TEST(Schemes, TargetsRefuseWhatTheyCannotTake) {
     QuantizeOptions options;
     options.target = "tensorrt";
     change(options);
-    Model model = small_net();
+    Model model = qat_net();
     const std::string before = print(model, true);
     try {
       prepare_qat(model, options);
@@ -370,7 +370,7 @@ TEST(QuantizerConfig, QuantizesLinearLayersFromAStepOn) {
   QuantizerConfig config;
   config.quantization_begin = 2;
   config.not_to_quantize = {"head"};
-  GraphModule module(small_net()), reference(small_net());
+  GraphModule module(qat_net()), reference(qat_net());
   Quantizer quantizer(module, config);
   quantizer.quantize();
   module.train();
@@ -392,7 +392,7 @@ TEST(QuantizerConfig, QuantizesLinearLayersFromAStepOn) {
 TEST(QuantizerConfig, LeavesOutputsFloatWhereAsked) {
   QuantizerConfig config;
   config.not_to_requantize_output = {"hidden", "head"};
-  const auto module = convert_model_for_qat(GraphModule(small_net()), config);
+  const auto module = convert_model_for_qat(GraphModule(qat_net()), config);
   int activations = 0;
   for (const Node& node : module->structure().graph.nodes) {
     activations += node.op_type == "FakeQuantize" && !node.outputs[0].ends_with("weight_quantized");
@@ -401,7 +401,7 @@ TEST(QuantizerConfig, LeavesOutputsFloatWhereAsked) {
 }
 
 TEST(QuantizerConfig, RefusesWhatItCannotMean) {
-  const GraphModule module(small_net());
+  const GraphModule module(qat_net());
   const auto refused = [&](const std::function<void(QuantizerConfig&)>& change) {
     QuantizerConfig config;
     change(config);

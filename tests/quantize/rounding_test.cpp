@@ -34,7 +34,7 @@ void add_random(Model& model, const std::string& name, std::vector<int64_t> dims
 
 // Every kind of layer: a plain, a depthwise, a grouped and a transposed convolution, a residual add, a matrix
 // product and a Gemm.
-Model many_layers() {
+Model rounding_layers() {
   Model model = parse_model(R"(
     <ir_version: 8, opset_import: ["" : 17]>
     net (float[N,3,8,8] x) => (float[N,5] y)
@@ -117,7 +117,7 @@ Model transformer() {
   return model;
 }
 
-std::shared_ptr<const Dataset> samples_of(int64_t count) {
+std::shared_ptr<const Dataset> rounding_samples_of(int64_t count) {
   return random_dataset(count, {{"x", at::kFloat, {3, 8, 8}}}, 7);
 }
 
@@ -127,14 +127,16 @@ QuantizeOptions four_bits(const std::string& rounding) {
   options.weight_bits = 4;
   options.samples = 128;
   options.rounding = rounding;
+  options.weight_range = "mse";
   options.rounding_samples = 128;
   options.rounding_iterations = 150;
   return options;
 }
 
 // Calibrated, with weights rounded to nearest.
-std::shared_ptr<GraphModule> calibrated(Model model, QuantizeOptions options,
-                                        const std::shared_ptr<const Dataset>& dataset = samples_of(128)) {
+std::shared_ptr<GraphModule> calibrated(
+    Model model, QuantizeOptions options,
+    const std::shared_ptr<const Dataset>& dataset = rounding_samples_of(128)) {
   options.rounding = "nearest";
   prepare_qat(model, options);
   auto module = std::make_shared<GraphModule>(std::move(model));
@@ -223,7 +225,7 @@ TEST(RoundingLoss, GradientIsAutograds) {
 TEST(WeightRange, FindsTheLeastErrorOfEachChannel) {
   QuantizeOptions options = four_bits("nearest");
   options.weight_range = "max";
-  const auto held = calibrated(many_layers(), options);
+  const auto held = calibrated(rounding_layers(), options);
   const Model model = held->graph();
   for (const WeightQuantizer& quantizer : weight_quantizers(model)) {
     const at::Tensor scale = least_squares_scale(quantizer);
@@ -243,19 +245,21 @@ TEST(WeightRange, FindsTheLeastErrorOfEachChannel) {
 }
 
 TEST(WeightRange, FollowsTheOption) {
-  const auto scales = [](const std::string& range, int64_t bits) {
-    QuantizeOptions options = four_bits("nearest");
+  const auto scales = [](const std::string& range, int64_t bits, const std::string& rounding = "nearest") {
+    QuantizeOptions options = four_bits(rounding);
+    options.rounding_iterations = 1;
     options.weight_range = range;
     options.weight_bits = bits;
-    return calibrated(many_layers(), options)->tensor("stem.weight_quantizer.scale").clone();
+    return calibrated(rounding_layers(), options)->tensor("stem.weight_quantizer.scale").clone();
   };
   EXPECT_TRUE(scales("auto", 8).equal(scales("max", 8)));
-  EXPECT_TRUE(scales("auto", 4).equal(scales("mse", 4)));
+  EXPECT_TRUE(scales("auto", 4).equal(scales("max", 4)));  // rounding to nearest clips nothing well
+  EXPECT_TRUE(scales("auto", 4, "adaround").equal(scales("mse", 4, "adaround")));
   EXPECT_TRUE((scales("mse", 3) < scales("max", 3)).any().item<bool>());
 }
 
 TEST(RoundingRegions, OfAResidualNet) {
-  const auto held = calibrated(many_layers(), four_bits("nearest"));
+  const auto held = calibrated(rounding_layers(), four_bits("nearest"));
   GraphModule& module = *held;
   const Model model = module.graph();
   const auto layers = layer_regions(model);
@@ -299,16 +303,17 @@ TEST(RoundingRegions, OfATransformer) {
 
 TEST(LearnRounding, BeatsNearestAndStaysWithinOneLevel) {
   for (const std::string rounding : {"adaround", "brecq"}) {
-    const auto held = calibrated(many_layers(), four_bits("nearest"));
+    const auto held = calibrated(rounding_layers(), four_bits("nearest"));
     GraphModule& module = *held;
-    const double nearest = output_error(module, many_layers(), 11);
+    const double nearest = output_error(module, rounding_layers(), 11);
     const auto before = levels_of(module);
-    const auto learned = learn_rounding(module, samples_of(128), {}, four_bits(rounding));
+    const auto learned = learn_rounding(module, rounding_samples_of(128), {}, four_bits(rounding));
     EXPECT_EQ(learned.size(), rounding == "brecq" ? 5U : 6U);
     for (const LearnedRounding& region : learned) {
       EXPECT_LE(region.error_learned, region.error_nearest) << region.layers[0];
     }
-    EXPECT_LT(output_error(module, many_layers(), 11), nearest) << rounding;  // on samples that it never saw
+    EXPECT_LT(output_error(module, rounding_layers(), 11), nearest)
+        << rounding;  // on samples that it never saw
     int64_t moved = 0;
     for (const auto& [name, level] : levels_of(module)) {
       const at::Tensor& was = before.at(name);
@@ -335,11 +340,11 @@ TEST(LearnRounding, BeatsNearestAndStaysWithinOneLevel) {
 
 TEST(LearnRounding, GivesTheSameTwice) {
   const auto learn = [] {
-    const auto held = calibrated(many_layers(), four_bits("nearest"));
+    const auto held = calibrated(rounding_layers(), four_bits("nearest"));
     GraphModule& module = *held;
     QuantizeOptions options = four_bits("brecq");
     options.rounding_iterations = 40;
-    learn_rounding(module, samples_of(64), {}, options);
+    learn_rounding(module, rounding_samples_of(64), {}, options);
     return levels_of(module);
   };
   const auto first = learn(), second = learn();
@@ -347,46 +352,48 @@ TEST(LearnRounding, GivesTheSameTwice) {
 }
 
 TEST(LearnRounding, KeepsPrunedWeightsAtZero) {
-  Model model = many_layers();
+  Model model = rounding_layers();
   GraphModule plain(model);
   at::manual_seed(2);
   const at::Tensor mask = at::rand({8, 4, 3, 3}) < 0.4;
   plain.set_mask("grouped.weight", mask);
   const auto held = calibrated(plain.graph(), four_bits("nearest"));
   GraphModule& module = *held;
-  learn_rounding(module, samples_of(64), {}, four_bits("adaround"));
+  learn_rounding(module, rounding_samples_of(64), {}, four_bits("adaround"));
   EXPECT_TRUE(module.tensor("grouped.weight").masked_select(mask.logical_not()).eq(0).all().item<bool>());
   EXPECT_GT(module.tensor("grouped.weight").ne(0).sum().item<int64_t>(), 0);
 }
 
 TEST(LearnRounding, TakesABatchThatIsFixed) {
-  Model model = many_layers();
+  Model model = rounding_layers();
   model.graph.inputs[0].type.shape = std::vector<Dim>{Dim(4), Dim(3), Dim(8), Dim(8)};
-  const auto held = calibrated(model, four_bits("nearest"), samples_of(16));
+  const auto held = calibrated(model, four_bits("nearest"), rounding_samples_of(16));
   GraphModule& module = *held;
   QuantizeOptions options = four_bits("adaround");
   options.rounding_iterations = 100;
-  for (const LearnedRounding& layer : learn_rounding(module, samples_of(16), {}, options)) {
+  for (const LearnedRounding& layer : learn_rounding(module, rounding_samples_of(16), {}, options)) {
     EXPECT_LE(layer.error_learned, layer.error_nearest);
     EXPECT_GT(layer.error_nearest, 0);
   }
-  EXPECT_THAT(error_of([&] { learn_rounding(module, samples_of(3), {}, options); }), HasSubstr("fixed to 4"));
+  EXPECT_THAT(error_of([&] { learn_rounding(module, rounding_samples_of(3), {}, options); }),
+              HasSubstr("fixed to 4"));
 }
 
 TEST(LearnRounding, RefusesWhatItCannotUse) {
-  const auto held = calibrated(many_layers(), four_bits("nearest"));
+  const auto held = calibrated(rounding_layers(), four_bits("nearest"));
   GraphModule& module = *held;
   const at::Tensor before = module.tensor("fc.weight").clone();
-  EXPECT_THAT(error_of([&] { learn_rounding(module, samples_of(8), {}, four_bits("nearest")); }),
+  EXPECT_THAT(error_of([&] { learn_rounding(module, rounding_samples_of(8), {}, four_bits("nearest")); }),
               HasSubstr("learns nothing"));
   QuantizeOptions none = four_bits("adaround");
   none.rounding_iterations = 0;
-  EXPECT_THAT(error_of([&] { learn_rounding(module, samples_of(8), {}, none); }), HasSubstr("iterations"));
-  GraphModule plain(many_layers());
-  EXPECT_THAT(error_of([&] { learn_rounding(plain, samples_of(8), {}, four_bits("adaround")); }),
+  EXPECT_THAT(error_of([&] { learn_rounding(module, rounding_samples_of(8), {}, none); }),
+              HasSubstr("iterations"));
+  GraphModule plain(rounding_layers());
+  EXPECT_THAT(error_of([&] { learn_rounding(plain, rounding_samples_of(8), {}, four_bits("adaround")); }),
               HasSubstr("prepare_qat"));
   set_interrupted(true);
-  EXPECT_THAT(error_of([&] { learn_rounding(module, samples_of(8), {}, four_bits("adaround")); }),
+  EXPECT_THAT(error_of([&] { learn_rounding(module, rounding_samples_of(8), {}, four_bits("adaround")); }),
               HasSubstr("interrupted"));
   set_interrupted(false);
   EXPECT_TRUE(module.tensor("fc.weight").equal(before));
