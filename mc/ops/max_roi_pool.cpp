@@ -19,10 +19,9 @@ struct RoiPool {
 
 RoiPool roi_pool(const Node& node) {
   const std::vector<int64_t> shape = node.get_ints("pooled_shape");
-  MC_CHECK(shape.size() == 2 && shape[0] >= 1 && shape[1] >= 1 && shape[0] <= INT16_MAX &&
-               shape[1] <= INT16_MAX,
-           "pooled_shape is [{}]; it must be a height and a width of 1 to {}", fmt::join(shape, ","),
-           INT16_MAX);
+  MC_CHECK(
+      shape.size() == 2 && shape[0] >= 1 && shape[1] >= 1 && shape[0] <= INT16_MAX && shape[1] <= INT16_MAX,
+      "pooled_shape is [{}]; it must be a height and a width of 1 to {}", fmt::join(shape, ","), INT16_MAX);
   return {shape[0], shape[1], node.get_float("spatial_scale", 1)};
 }
 
@@ -67,14 +66,14 @@ Kernel bind_max_roi_pool(const BindContext& context) {
     const at::Tensor rois = args.in(1).detach().to(at::kCPU, at::kDouble).contiguous();
     MC_CHECK(x.dim() == 4 && x.size(2) >= 1 && x.size(3) >= 1,
              "the input is [{}]; batch, channels, height and width are needed", fmt::join(x.sizes(), ","));
-    MC_CHECK(rois.dim() == 2 && rois.size(1) == 5, "rois are [{}]; they have 5 numbers each: image and corners",
-             fmt::join(rois.sizes(), ","));
+    MC_CHECK(rois.dim() == 2 && rois.size(1) == 5,
+             "rois are [{}]; they have 5 numbers each: image and corners", fmt::join(rois.sizes(), ","));
     const auto regions = rois.accessor<double, 2>();
     std::vector<at::Tensor> outputs;
     for (int64_t r = 0; r < rois.size(0); ++r) {
       const double image = regions[r][0];
-      MC_CHECK(image >= 0 && image < static_cast<double>(x.size(0)), "region {} is of image {} in a batch of {}",
-               r, image, x.size(0));
+      MC_CHECK(image >= 0 && image < static_cast<double>(x.size(0)),
+               "region {} is of image {} in a batch of {}", r, image, x.size(0));
       outputs.push_back(pooled_region(x[static_cast<int64_t>(image)], regions[r], pool));
     }
     args.out(0, outputs.empty() ? at::zeros({0, x.size(1), pool.height, pool.width}, x.options())
