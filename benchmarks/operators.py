@@ -20,7 +20,7 @@ import torch
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests/python"))
-from test_gradients import torch_caller  # noqa: E402
+from test_gradients import torch_caller
 
 
 def least_microseconds(body):
