@@ -1,4 +1,5 @@
-# mc_room(NAME [TORCH] ROOMS ... LINK ...): the static library of one folder mc/NAME.
+# mc_room(NAME [COLD] [TORCH] ROOMS ... LINK ...): the static library of one folder mc/NAME; what is COLD is
+# compiled faster rather than to run faster.
 # TORCH rooms see LibTorch and share one precompiled header; tests have another, and are compiled without
 # optimization, which takes half the time.
 set(MC_WARNINGS -Wall -Wextra $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local> -Wno-unknown-pragmas $<$<BOOL:${MC_WERROR}>:-Werror>)
@@ -41,7 +42,7 @@ function(mc_test_options target torch)
 endfunction()
 
 function(mc_room name)
-  cmake_parse_arguments(arg "TORCH" "" "ROOMS;LINK" ${ARGN})
+  cmake_parse_arguments(arg "COLD;TORCH" "" "ROOMS;LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/mc/${name}/*.cpp)
   add_library(mc_${name} STATIC ${sources})
   set_target_properties(mc_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
@@ -52,6 +53,9 @@ function(mc_room name)
   endforeach()
   target_link_libraries(mc_${name} PUBLIC ${arg_LINK})
   mc_compile_options(mc_${name} "${arg_TORCH}")
+  if(arg_COLD)
+    target_compile_options(mc_${name} PRIVATE -O1)
+  endif()
   set_property(GLOBAL APPEND PROPERTY MC_ROOM_TARGETS mc_${name})
 endfunction()
 
@@ -63,4 +67,5 @@ function(mc_program name folder)
   list(TRANSFORM arg_ROOMS PREPEND mc_)
   target_link_libraries(${name} PRIVATE ${arg_ROOMS})
   mc_compile_options(${name} FALSE)
+  target_compile_options(${name} PRIVATE -O1)
 endfunction()
