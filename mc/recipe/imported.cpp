@@ -12,7 +12,7 @@
 namespace mc {
 namespace {
 
-constexpr const char* kBatch = "batch";
+constexpr const char* kBatchDimension = "batch";
 
 int64_t fixed_batch(const Graph& graph) {
   int64_t size = -1;
@@ -29,7 +29,7 @@ int64_t fixed_batch(const Graph& graph) {
 void free_first_dim(Type& type, int64_t size) {
   if (!type.is_tensor() || !type.shape || type.shape->empty()) return;
   Dim& first = type.shape->front();
-  if (first.value == size) first = Dim(kBatch);
+  if (first.value == size) first = Dim(kBatchDimension);
 }
 
 // [N, ...] becomes [-1, ...], or [0, ...] (the size of the input's first axis) where -1 is taken.

@@ -145,7 +145,7 @@ std::shared_ptr<GraphModule> calibrated(
   return module;
 }
 
-double output_error(GraphModule& module, const Model& model, uint64_t seed) {
+double model_error(GraphModule& module, const Model& model, uint64_t seed) {
   const at::NoGradGuard no_grad;
   GraphModule reference(model);
   reference.eval();
@@ -306,14 +306,14 @@ TEST(LearnRounding, BeatsNearestAndStaysWithinOneLevel) {
   for (const std::string rounding : {"adaround", "brecq"}) {
     const auto held = calibrated(rounding_layers(), four_bits("nearest"));
     GraphModule& module = *held;
-    const double nearest = output_error(module, rounding_layers(), 11);
+    const double nearest = model_error(module, rounding_layers(), 11);
     const auto before = levels_of(module);
     const auto learned = learn_rounding(module, rounding_samples_of(128), {}, four_bits(rounding));
     EXPECT_EQ(learned.size(), rounding == "brecq" ? 5U : 6U);
     for (const LearnedRounding& region : learned) {
       EXPECT_LE(region.error_learned, region.error_nearest) << region.layers[0];
     }
-    EXPECT_LT(output_error(module, rounding_layers(), 11), nearest)
+    EXPECT_LT(model_error(module, rounding_layers(), 11), nearest)
         << rounding;  // on samples that it never saw
     int64_t moved = 0;
     for (const auto& [name, level] : levels_of(module)) {
