@@ -5,11 +5,9 @@
 set(MC_WARNINGS -Wall -Wextra $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local> -Wno-unknown-pragmas
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<BOOL:${MC_WERROR}>:-Werror>)
 
-# Cheaper optimization for code that nobody waits for. GCC 13 demands that its precompiled header and a file agree
-# on this flag, which -O2 sets there and -O1 does not.
-include(CheckCXXCompilerFlag)
-check_cxx_compiler_flag(-munroll-only-small-loops MC_HAS_UNROLL_FLAG)
-set(MC_COLD -O1 $<$<BOOL:${MC_HAS_UNROLL_FLAG}>:-munroll-only-small-loops>)
+# Cheaper optimization for code that nobody waits for; not with GCC 13 and later, whose precompiled header,
+# compiled with -O2, refuses to serve -O1.
+set(MC_COLD $<$<NOT:$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,13>>>:-O1>)
 
 function(mc_compile_options target torch)
   target_compile_features(${target} PUBLIC cxx_std_20)
