@@ -15,8 +15,8 @@ std::pair<at::Tensor, at::Tensor> fused_floats(const at::Tensor& active, const F
   const auto [y, inside] =
       options.axis < 0
           ? at::_fake_quantize_per_tensor_affine_cachemask_tensor_qparams(
-                active, scale, state.zero_point, at::ones({1}, state.zero_point.options()), options.quant_min,
-                options.quant_max)
+                active, scale, state.zero_point, at::ones({1}, scale.options().dtype(at::kLong)),
+                options.quant_min, options.quant_max)
           : at::fake_quantize_per_channel_affine_cachemask(active, scale, state.zero_point, options.axis,
                                                            options.quant_min, options.quant_max);
   return {at::clamp(active, y, y), inside};
