@@ -156,14 +156,14 @@ Feature GraphBuilder::conv(const std::string& name, const Feature& x, int64_t ch
   return node(name, "Conv", std::move(inputs), shape, std::move(attributes));
 }
 
-Feature GraphBuilder::batch_norm(const std::string& name, const Feature& x) {
+Feature GraphBuilder::batch_norm(const std::string& name, const Feature& x, float epsilon, float momentum) {
   const std::vector<int64_t> dims = {x.channels()};
   std::vector<std::string> inputs = {x.value, parameter(name + ".weight", dims, constant_init(1)),
                                      parameter(name + ".bias", dims, constant_init(0)),
                                      parameter(name + ".running_mean", dims, constant_init(0)),
                                      parameter(name + ".running_var", dims, constant_init(1))};
   return node(name, "BatchNormalization", std::move(inputs), x.shape,
-              {{"epsilon", 1e-5f}, {"momentum", 0.9f}});
+              {{"epsilon", epsilon}, {"momentum", momentum}});
 }
 
 Feature GraphBuilder::layer_norm(const std::string& name, const Feature& x, float epsilon) {

@@ -52,7 +52,8 @@ class GraphBuilder {
 
   // Shapes are checked: a kernel larger than its padded input is an Error that names the layer.
   Feature conv(const std::string& name, const Feature& x, int64_t channels, const ConvOptions& options);
-  Feature batch_norm(const std::string& name, const Feature& x);  // eps 1e-5, momentum 0.9 (PyTorch's 0.1)
+  // `momentum` is the weight of the old statistics, ONNX's way (PyTorch's 0.1 is 0.9 here).
+  Feature batch_norm(const std::string& name, const Feature& x, float epsilon = 1e-5f, float momentum = 0.9f);
   Feature layer_norm(const std::string& name, const Feature& x, float epsilon);
   Feature max_pool(const std::string& name, const Feature& x, int64_t kernel, int64_t stride,
                    int64_t padding);

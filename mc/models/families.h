@@ -11,6 +11,7 @@ Model build_resnet20(const ModelOptions& options);
 Model build_resnet18(const ModelOptions& options);
 Model build_resnet50(const ModelOptions& options);
 Model build_mobilenet_v2(const ModelOptions& options);
+Model build_mobilenet_v3_small(const ModelOptions& options);
 Model build_mlp(const ModelOptions& options);
 Model build_vit(const ModelOptions& options);
 

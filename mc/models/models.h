@@ -24,7 +24,8 @@ struct ModelBuilder {
   Model (*build)(const ModelOptions&);
 };
 
-// resnet8, resnet20 (He et al. 2015, section 4.2), resnet18, resnet50, mobilenet_v2, mlp, vit.
+// resnet8, resnet20 (He et al. 2015, section 4.2), resnet18, resnet50, mobilenet_v2, mobilenet_v3_small, mlp,
+// vit.
 const std::vector<ModelBuilder>& model_builders();
 
 // Throws Error with the nearest name for an unknown one, and when the input shape does not suit it.

@@ -68,13 +68,15 @@ TEST_P(ParameterCount, IsThePapers) {
   EXPECT_EQ(parameters(model), expected.parameters);
 }
 
-// resnet18, resnet50, mobilenet_v2: the figures of torchvision's documentation. vit: DeiT-Ti's 5.7 M.
-// resnet20: 269,722 (akamaster's count of the paper's option A) and 2,752 for two projections.
-// resnet8: 78,042 (the count of the same network with option B). mlp: 784*512+512 + 512*512+512 + 512*10+10.
+// resnet18, resnet50, mobilenet_v2, mobilenet_v3_small: the figures of torchvision's documentation. vit:
+// DeiT-Ti's 5.7 M. resnet20: 269,722 (akamaster's count of the paper's option A) and 2,752 for two
+// projections. resnet8: 78,042 (the count of the same network with option B). mlp: 784*512+512 + 512*512+512
+// + 512*10+10.
 INSTANTIATE_TEST_SUITE_P(Models, ParameterCount,
                          ::testing::Values(Count{"resnet18", {3, 224, 224}, 1000, 11'689'512},
                                            Count{"resnet50", {3, 224, 224}, 1000, 25'557'032},
                                            Count{"mobilenet_v2", {3, 224, 224}, 1000, 3'504'872},
+                                           Count{"mobilenet_v3_small", {3, 224, 224}, 1000, 2'542'856},
                                            Count{"vit", {3, 224, 224}, 1000, 5'717'416},
                                            Count{"resnet20", {3, 32, 32}, 10, 269'722 + 2'752},
                                            Count{"resnet8", {3, 32, 32}, 10, 78'042},
@@ -122,7 +124,8 @@ TEST_P(EveryModel, ShrinksWithItsWidth) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryModel,
-                         ::testing::Values("resnet8", "resnet20", "resnet18", "mobilenet_v2", "mlp", "vit"));
+                         ::testing::Values("resnet8", "resnet20", "resnet18", "mobilenet_v2",
+                                           "mobilenet_v3_small", "mlp", "vit"));
 
 TEST(Models, AreNamedAsInTorchvision) {
   Model model = build_model("resnet18", {.input_shape = {3, 224, 224}, .classes = 1000});
