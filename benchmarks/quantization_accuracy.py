@@ -61,7 +61,8 @@ def run(arguments, seed, model, stage, folder):
         file = folder.parent / f"{folder.name}.yaml"
         file.write_text(json.dumps(recipe(arguments, seed, model, stage, folder), indent=2))
         print(f"{folder} ...", file=sys.stderr, flush=True)
-        done = subprocess.run([arguments.program, "run", file, "--resume"], capture_output=True, text=True)
+        command = [arguments.program, "run", file, "--resume"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"{file}: {done.stderr[-2000:]}")
     results = json.loads((folder / "results.json").read_text())
@@ -74,7 +75,8 @@ def training_images(root, preprocess, count):
 
     import numpy as np
 
-    raw = gzip.open(pathlib.Path(root) / "train-images-idx3-ubyte.gz").read()
+    with gzip.open(pathlib.Path(root) / "train-images-idx3-ubyte.gz") as file:
+        raw = file.read()
     images = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 1, 28, 28)
     chosen = images[np.linspace(0, len(images) - 1, count).astype(int)].astype(np.float32) / 255
     return (chosen - np.float32(preprocess["mean"][0])) / np.float32(preprocess["std"][0])
