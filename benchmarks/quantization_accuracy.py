@@ -29,14 +29,14 @@ def post(**settings):
 
 # What follows the float network, as a stage of a recipe.
 VARIANTS = {
-    "float, one epoch more": LEARN,
     "W8A8 QAT": aware(),
-    "W4A4 QAT, LSQ+": aware(weight_bits=4, activation_bits=4, observer="lsq_plus"),
-    "W2A8 QAT, LSQ": aware(weight_bits=2, observer="lsq"),
+    "float, one epoch more": LEARN,
     "W8A8 PTQ, min-max": post(),
     "W8A8 PTQ, MSE, equalized, biases": post(calibrator="mse", equalize=True, bias_correction="fast"),
     "W4A8 PTQ, nearest": post(weight_bits=4, weight_range="mse"),
     "W4A8 PTQ, AdaRound": post(weight_bits=4, rounding="adaround"),
+    "W4A4 QAT, LSQ+": aware(weight_bits=4, activation_bits=4, observer="lsq_plus"),
+    "W2A8 QAT, LSQ": aware(weight_bits=2, observer="lsq"),
 }
 
 
@@ -46,6 +46,7 @@ def recipe(arguments, seed, model, stage, folder):
         "name": "accuracy",
         "seed": seed,
         "device": arguments.device,
+        "threads": arguments.threads,
         "output": str(folder),
         "data": {"root": arguments.data, "augment": ["flip"], "limit": arguments.limit},
         "model": model,
@@ -126,8 +127,10 @@ def main():
     )
     parser.add_argument("--network", default="resnet20")
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--lr", type=float, default=0.4)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist")
     parser.add_argument("--limit", type=int, default=0, help="training samples; 0: all")
     parser.add_argument("--runs", type=pathlib.Path, default=ROOT / "runs/accuracy")
@@ -141,7 +144,7 @@ def main():
             "name": "train",
             "epochs": arguments.epochs,
             "precision": "bf16",
-            "optimizer": {"sgd": {"lr": 0.4}},
+            "optimizer": {"sgd": {"lr": arguments.lr}},
         }
         value = run(arguments, seed, {"builtin": arguments.network}, train, base / "float")
         rows.setdefault("float", []).append(value)
