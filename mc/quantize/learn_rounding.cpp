@@ -108,14 +108,14 @@ class RoundingLearner {
 
   // The float weight that gives this rounded one. Where batch norm switches a channel off, it stays.
   void take(const WeightQuantizer& quantizer, const at::Tensor& rounded) {
-    at::Tensor weight = rounded;
+    at::Tensor weight = rounded.to(at::kCPU);
     if (quantizer.factor.defined()) {
       const at::Tensor before = to_aten(quantized_.graph.initializer(quantizer.initializer)->tensor, false);
-      weight = at::where(quantizer.factor == 0, before, rounded / quantizer.factor);
+      weight = at::where(quantizer.factor == 0, before, weight / quantizer.factor);
     }
     learned_[quantizer.initializer] = weight;
     Initializer& initializer = *quantized_.graph.initializer(quantizer.initializer);
-    Tensor constant = to_constant(weight.to(at::kCPU).contiguous());
+    Tensor constant = to_constant(weight.contiguous());
     constant.metadata = initializer.tensor.metadata;
     initializer.tensor = std::move(constant);
   }

@@ -17,6 +17,16 @@ namespace {
 // Where samples do not fit into memory, every window comes up so often.
 constexpr int64_t kRotations = 4;
 
+at::Device device_of(const RegionSamples& samples) {
+  return samples.batch(0).target.device();
+}
+
+ModuleOptions on(at::Device device) {
+  ModuleOptions options;
+  options.device = device;
+  return options;
+}
+
 // The region alone, fed with the values that enter it and its quantized weights.
 Model region_model(const Model& model, const RoundingRegion& region, std::vector<DType> types) {
   std::vector<std::string> inputs = region.entries;
@@ -35,11 +45,13 @@ class RegionLearner {
   RegionLearner(const Model& model, const RoundingRegion& region,
                 const std::vector<WeightQuantizer>& quantizers, RegionSamples& samples,
                 const ReconstructOptions& options)
-      : samples_(samples), options_(options), module_(region_model(model, region, samples.entry_types())) {
+      : samples_(samples),
+        options_(options),
+        module_(region_model(model, region, samples.entry_types()), on(device_of(samples))) {
     module_.eval();
     for (const at::Tensor& parameter : module_.parameters()) parameter.set_requires_grad(false);
     for (const WeightQuantizer& quantizer : quantizers) {
-      weights_.emplace_back(quantizer);
+      weights_.emplace_back(quantizer, device_of(samples));
       movable_ += weights_.back().movable();
     }
   }

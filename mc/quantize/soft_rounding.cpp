@@ -13,11 +13,11 @@ constexpr double kMeanDecay = 0.9, kSquareDecay = 0.999, kEpsilon = 1e-8;
 
 }  // namespace
 
-SoftRounding::SoftRounding(const WeightQuantizer& quantizer) {
+SoftRounding::SoftRounding(const WeightQuantizer& quantizer, at::Device device) {
   const at::NoGradGuard no_grad;
-  const at::Tensor& weight = quantizer.weight;
-  const at::Tensor scale = quantizer.shaped(quantizer.state.scale);
-  const at::Tensor zero = quantizer.shaped(quantizer.state.zero_point).to(at::kFloat);
+  const at::Tensor weight = quantizer.weight.to(device);
+  const at::Tensor scale = quantizer.shaped(quantizer.state.scale).to(device);
+  const at::Tensor zero = quantizer.shaped(quantizer.state.zero_point).to(device, at::kFloat);
   const at::Tensor low = static_cast<double>(quantizer.options.quant_min) - zero;
   const at::Tensor high = static_cast<double>(quantizer.options.quant_max) - zero;
   // As the quantizer computes it, so that both agree on every level.

@@ -10,7 +10,7 @@ namespace mc {
 class SoftRounding {
  public:
   // Starts at the float weight: h(V) = w / s - floor(w / s). Weights of exactly 0 (pruned ones) stay there.
-  explicit SoftRounding(const WeightQuantizer& quantizer);
+  SoftRounding(const WeightQuantizer& quantizer, at::Device device);
 
   // The weight now: with h(V), with h rounded, and with every level rounded to nearest, each of the shape and
   // memory format of the float weight.

@@ -145,7 +145,7 @@ TEST_F(Cuda, HoldsMasks) {
   EXPECT_FALSE(module.masked().empty());
 }
 
-TEST_F(Cuda, RunsARecipe) {
+void expect_recipe_runs(const std::string& stages) {
   const TemporaryFolder folder;
   write_tiny_data(folder / "data");
   const LoadedRecipe recipe = parse_recipe(fmt::format(R"(
@@ -156,15 +156,25 @@ data: {{root: {}}}
 model: {{builtin: mlp, width: 0.25}}
 stages:
   - {{name: train, epochs: 3, batch_size: 16, optimizer: {{sgd: {{lr: 0.05}}}}}}
-  - {{name: prune, epochs: 2, batch_size: 32, prune: {{target_sparsity: 0.5, frequency: 2}}}}
-  - {{name: quantize, epochs: 2, batch_size: 32, optimizer: {{sgd: {{lr: 0.01}}}}, quantize: {{}}}}
+{}
 deploy: {{engines: [torch], batch_sizes: [1], seconds: 0.02}}
 )",
-                                                       (folder / "data").string()),
+                                                       (folder / "data").string(), stages),
                                            "r.yaml");
   const Json results = run_recipe(recipe, folder / "out", false);
   EXPECT_EQ(results["environment"]["device"].get<std::string>().substr(0, 4), "cuda");
   for (const Json& row : results["evaluations"]) EXPECT_GE(row["value"].get<double>(), 0.9) << row.dump();
+}
+
+TEST_F(Cuda, RunsARecipe) {
+  expect_recipe_runs(R"(
+  - {name: prune, epochs: 2, batch_size: 32, prune: {target_sparsity: 0.5, frequency: 2}}
+  - {name: quantize, epochs: 2, batch_size: 32, optimizer: {sgd: {lr: 0.01}}, quantize: {}})");
+}
+
+TEST_F(Cuda, LearnsRounding) {
+  expect_recipe_runs(R"(
+  - {name: int8, quantize: {mode: ptq, weight_bits: 4, rounding: adaround, rounding_iterations: 50}})");
 }
 
 }  // namespace
