@@ -14,4 +14,11 @@ void release_free_memory() {
 #endif
 }
 
+void keep_free_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_MAX, 0);         // no threshold would do: glibc takes none beyond 32 MiB
+  mallopt(M_TRIM_THRESHOLD, -1);  // never
+#endif
+}
+
 }  // namespace mc

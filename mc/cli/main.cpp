@@ -8,6 +8,7 @@
 #include <c10/util/Exception.h>
 
 #include "mc/base/error.h"
+#include "mc/base/free_memory.h"
 #include "mc/base/interrupt.h"
 #include "mc/base/text.h"
 #include "mc/cli/command.h"
@@ -88,5 +89,6 @@ int run_program(int argc, char** argv) {
 }  // namespace mc
 
 int main(int argc, char** argv) {
+  mc::keep_free_memory();
   return mc::run_program(argc, argv);
 }

@@ -56,6 +56,17 @@ at::Tensor fresh_state(const Initializer& initializer, Role role, bool channels_
   return tensor;
 }
 
+// The values that nodes make, of those named.
+void add_outputs(Graph& graph, const std::vector<std::string>& names) {
+  const Uses uses(graph);
+  for (const std::string& name : names) {
+    if (!uses.producer(name) || uses.is_output(name)) continue;
+    ValueInfo info;
+    info.name = name;
+    graph.outputs.push_back(std::move(info));
+  }
+}
+
 void check_input(const InputSpec& spec, const at::Tensor& tensor) {
   MC_CHECK(tensor.defined(), "input '{}' is an undefined tensor", spec.name);
   if (!spec.type.is_tensor()) return;
@@ -177,8 +188,12 @@ Model current_model(const Compiled& compiled) {
   return model;
 }
 
-std::unique_ptr<Plan> inference_plan(const Compiled& compiled, const ModuleOptions& options) {
+std::unique_ptr<Plan> inference_plan(const Compiled& compiled, const ModuleOptions& options,
+                                     const std::vector<std::string>& visible) {
   Model model = current_model(compiled);
+  const size_t outputs = model.graph.outputs.size();
+  add_outputs(model.graph, visible);  // no pass takes an output away
+  drop_idle_quantizers(model);
   infer_shapes(model);
   fold_types(model);
   fold_constants(model, {.foldable = {}, .quantizers = true, .as_initializers = true});
@@ -186,6 +201,7 @@ std::unique_ptr<Plan> inference_plan(const Compiled& compiled, const ModuleOptio
   fuse_pad(model);
   fold_batch_norm(model);
   if (options.device.is_cpu()) fuse_conv(model);
+  model.graph.outputs.resize(outputs);
   PlanOptions plan;
   plan.device = options.device;
   plan.channels_last = options.channels_last;

@@ -46,8 +46,9 @@ at::Device state_device(Role role, at::ScalarType type, at::Device device);
 void compile_plan(Compiled& compiled, const ModuleOptions& options);
 // The model with the state's values now.
 Model current_model(const Compiled& compiled);
-// Folded and fused for eval() without gradients.
-std::unique_ptr<Plan> inference_plan(const Compiled& compiled, const ModuleOptions& options);
+// Folded and fused for eval() without gradients, but for what would take the `visible` values away.
+std::unique_ptr<Plan> inference_plan(const Compiled& compiled, const ModuleOptions& options,
+                                     const std::vector<std::string>& visible = {});
 
 // Names of all initializers, for messages.
 std::vector<std::string> initializer_names(const Model& model);

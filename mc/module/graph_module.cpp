@@ -134,6 +134,24 @@ std::vector<at::Tensor> GraphModule::forward_visiting(const std::vector<at::Tens
   return to_tensors(std::move(slots), compiled.output_names);
 }
 
+GraphModule::Observer GraphModule::observer(const std::vector<std::string>& wanted) const {
+  const std::shared_ptr<const Plan> plan = inference_plan(impl_->compiled, impl_->options, wanted);
+  const std::unordered_set<std::string> shown(wanted.begin(), wanted.end());
+  return [impl = impl_.get(), plan, shown](const std::vector<at::Tensor>& inputs, const Visitor& visit) {
+    const at::NoGradGuard no_grad;
+    const Compiled& compiled = impl->compiled;
+    std::vector<at::Tensor> checked = compiled.check_inputs(inputs, impl->options.device);
+    const Visitor visit_wanted = [&](const std::string& value, const at::Tensor& tensor) {
+      if (shown.contains(value)) visit(value, tensor);
+    };
+    for (size_t i = 0; i < checked.size(); ++i) visit_wanted(compiled.input_names[i], checked[i]);
+    Watch watch;
+    watch.visit = &visit_wanted;
+    auto slots = plan->run(to_slots(std::move(checked)), impl->context(false), &watch);
+    return to_tensors(std::move(slots), compiled.output_names);
+  };
+}
+
 const std::vector<std::string>& GraphModule::input_names() const {
   return impl_->compiled.input_names;
 }

@@ -67,6 +67,12 @@ class GraphModule : public torch::nn::Module {
   using Visitor = std::function<void(const std::string& value, const at::Tensor& tensor)>;
   std::vector<at::Tensor> forward_visiting(const std::vector<at::Tensor>& inputs, const Visitor& visit);
 
+  // The same as a function of the state as it is now, in eval() without gradients: the folded plan, all but
+  // what would take one of the values `wanted` away. Shows these, inputs and values that nodes make; other
+  // names are passed over. Not to be called when the module is gone or edited.
+  using Observer = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>&, const Visitor&)>;
+  Observer observer(const std::vector<std::string>& wanted) const;
+
   const std::vector<std::string>& input_names() const;
   const std::vector<std::string>& output_names() const;
   at::Device device() const;

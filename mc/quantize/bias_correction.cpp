@@ -9,6 +9,7 @@
 #include "mc/base/error.h"
 #include "mc/ops/fake_quantize.h"
 #include "mc/ops/op.h"
+#include "mc/quantize/extract.h"
 #include "mc/quantize/fake_quantize_node.h"
 #include "mc/quantize/quantized_layers.h"
 
@@ -42,7 +43,7 @@ std::unique_ptr<GraphModule> quantized_part(const Model& whole, const std::vecto
                                             const std::vector<std::string>& outputs, at::Device device) {
   ModuleOptions options;
   options.device = device;
-  auto part = std::make_unique<GraphModule>(part_of(whole, inputs, outputs), options);
+  auto part = std::make_unique<GraphModule>(extract(whole, inputs, outputs), options);
   set_phase(*part, kQuantizedPhase);
   part->eval();
   return part;

@@ -25,13 +25,13 @@ std::map<std::string, at::Tensor> channel_maxima(const Model& model,
                                                  const Samples& samples, const ModuleOptions& options) {
   std::map<std::string, at::Tensor> maxima;
   GraphModule module(model, options);
-  module.eval();
-  const at::NoGradGuard no_grad;
+  std::vector<std::string> names;
+  for (const auto& entry : wanted) names.push_back(entry.first);
+  const GraphModule::Observer run = module.observer(names);
   for_each_batch(samples, "largest activations", [&](const Batch& batch) {
-    module.forward_visiting(batch.inputs, [&](const std::string& value, const at::Tensor& x) {
-      const auto found = wanted.find(value);
-      if (found == wanted.end() || x.numel() == 0) return;
-      const at::Tensor batch_maxima = maxima_of(x, found->second).to(at::kCPU, at::kDouble);
+    run(batch.inputs, [&](const std::string& value, const at::Tensor& x) {
+      if (x.numel() == 0) return;
+      const at::Tensor batch_maxima = maxima_of(x, wanted.at(value)).to(at::kCPU, at::kDouble);
       MC_CHECK(at::isfinite(batch_maxima).all().item<bool>(), "value '{}' holds NaN or infinity", value);
       at::Tensor& seen = maxima[value];
       seen = seen.defined() ? at::maximum(seen, batch_maxima) : batch_maxima;

@@ -44,27 +44,28 @@ ActivationStatistics collect_statistics(GraphModule& prepared, const NextBatch& 
                                         const CollectOptions& options) {
   ActivationStatistics statistics;
   std::map<std::string, std::string> nodes;
+  std::vector<std::string> wanted;
   for (const Node& node : prepared.structure().graph.nodes) {
     if (!quantizes_activation(node)) continue;
     statistics.values[node.outputs[0]];
     nodes[node.outputs[0]] = node.name;
+    wanted.push_back(node.outputs[0]);
   }
   MC_CHECK(!nodes.empty(),
            "calibrate: no activation of the model is to be quantized; prepare it with prepare_qat first");
   const at::NoGradGuard no_grad;
   const CalibratingMode mode(prepared);
+  const GraphModule::Observer run = prepared.observer(wanted);
   Progress progress("calibrate", options.total);
   while (std::optional<Batch> batch = next()) {
     if (interrupted()) throw Error("interrupted while calibrating", ErrorKind::kInterrupted);
-    prepared.forward_visiting(batch->inputs, [&](const std::string& name, const at::Tensor& x) {
-      const auto found = statistics.values.find(name);
-      if (found == statistics.values.end()) return;
+    run(batch->inputs, [&](const std::string& name, const at::Tensor& x) {
       with_context(
           [&] {
             return fmt::format("calibrate: value '{}'{} (node '{}')", name, bad_sample(x, *batch),
                                nodes[name]);
           },
-          [&] { found->second.add(x, options.histograms, options.averaging); });
+          [&] { statistics.values[name].add(x, options.histograms, options.averaging); });
     });
     statistics.samples += batch->size();
     progress.update(statistics.samples);

@@ -1,5 +1,6 @@
 #include "mc/quantize/extract.h"
 
+#include <algorithm>
 #include <array>
 #include <set>
 
@@ -66,6 +67,12 @@ Model extract_between(const Model& model, std::vector<ValueInfo> inputs,
   return piece;
 }
 
+// As the graph's inputs declare it, else float.
+DType element_type(const Graph& graph, const std::string& value) {
+  const auto declared = std::ranges::find(graph.inputs, value, &ValueInfo::name);
+  return declared == graph.inputs.end() ? DType::kFloat : declared->type.dtype;
+}
+
 }  // namespace
 
 Model extract(const Model& model, const std::vector<std::string>& inputs,
@@ -74,7 +81,7 @@ Model extract(const Model& model, const std::vector<std::string>& inputs,
   for (size_t i = 0; i < inputs.size(); ++i) {
     ValueInfo info;
     info.name = inputs[i];
-    info.type = Type::tensor(i < types.size() ? types[i] : DType::kFloat);
+    info.type = Type::tensor(i < types.size() ? types[i] : element_type(model.graph, inputs[i]));
     infos.push_back(std::move(info));
   }
   return extract_between(model, std::move(infos), outputs);

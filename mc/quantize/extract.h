@@ -9,8 +9,9 @@
 namespace mc {
 
 // What computes `outputs` from `inputs`: those become the graph's inputs, in this order and without declared
-// shapes; `types` are their element types, float where left out. Inputs of the model itself that are needed
-// beyond them are an Error, as is a name that the graph does not have.
+// shapes; `types` are their element types. Where left out, inputs of the model keep theirs and the others are
+// float. Inputs of the model itself that are needed beyond them are an Error, as is a name that the graph
+// does not have.
 Model extract(const Model& model, const std::vector<std::string>& inputs,
               const std::vector<std::string>& outputs, const std::vector<DType>& types = {});
 

@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
-#include "mc/base/interrupt.h"
-#include "mc/base/log.h"
 
 namespace mc {
 namespace {
@@ -22,39 +20,33 @@ void add_input(InputStatistics& statistics, const at::Tensor& given) {
 }
 
 // One pass for the values of `part`; gives the number of samples.
-int64_t gather_part(GraphModule& module, std::map<std::string, InputStatistics>& part, const BeginPass& begin,
-                    int64_t total) {
-  const NextBatch next = begin();
-  Progress progress("inputs of layers", total);
-  int64_t samples = 0;
-  while (std::optional<Batch> batch = next()) {
-    if (interrupted()) throw Error("interrupted while calibrating", ErrorKind::kInterrupted);
-    module.forward_visiting(batch->inputs, [&](const std::string& name, const at::Tensor& x) {
-      const auto found = part.find(name);
-      if (found == part.end()) return;
-      with_context([&] { return fmt::format("value '{}'", name); }, [&] { add_input(found->second, x); });
+int64_t gather_part(GraphModule& module, std::map<std::string, InputStatistics>& part,
+                    const Samples& samples) {
+  std::vector<std::string> wanted;
+  for (const auto& entry : part) wanted.push_back(entry.first);
+  const GraphModule::Observer run = module.observer(wanted);
+  int64_t done = 0;
+  for_each_batch(samples, "inputs of layers", [&](const Batch& batch) {
+    run(batch.inputs, [&](const std::string& name, const at::Tensor& x) {
+      with_context([&] { return fmt::format("value '{}'", name); }, [&] { add_input(part.at(name), x); });
     });
-    samples += batch->size();
-    progress.update(samples);
-  }
-  MC_CHECK(samples > 0, "calibrate: there are no samples");
+    done += batch.size();
+  });
   for (auto& [name, statistics] : part) {
     MC_CHECK(statistics.rows > 0, "calibrate: value '{}' held no element in any of the {} samples", name,
-             samples);
+             done);
     const auto rows = static_cast<double>(statistics.rows);
     statistics.hessian.mul_(2 / rows);
     statistics.magnitude.div_(rows);
   }
-  return samples;
+  return done;
 }
 
 }  // namespace
 
 CollectedInputs collect_inputs(GraphModule& module, const std::map<std::string, int64_t>& widths,
-                               const BeginPass& begin, int64_t bytes, int64_t total) {
+                               const Samples& samples, int64_t bytes) {
   const at::NoGradGuard no_grad;
-  const bool training = module.is_training();
-  module.eval();
   CollectedInputs result;
   auto next = widths.begin();
   while (next != widths.end()) {
@@ -65,10 +57,9 @@ CollectedInputs collect_inputs(GraphModule& module, const std::map<std::string, 
       if (!part.empty() && used > bytes) break;
       part[next->first] = {at::zeros({inner, inner}, at::kDouble), at::zeros({inner}, at::kDouble), 0};
     }
-    result.samples = gather_part(module, part, begin, total);
+    result.samples = gather_part(module, part, samples);
     result.values.merge(part);
   }
-  module.train(training);
   return result;
 }
 

@@ -139,13 +139,6 @@ class BiasGiver {
   std::vector<BiasedLayer> layers_;
 };
 
-ValueInfo float_value(const std::string& name) {
-  ValueInfo value;
-  value.name = name;
-  value.type = Type::tensor(DType::kFloat);
-  return value;
-}
-
 }  // namespace
 
 std::vector<BiasedLayer> give_biases(GraphModule& prepared) {
@@ -155,29 +148,6 @@ std::vector<BiasedLayer> give_biases(GraphModule& prepared) {
            "bias correction: no layer of the model has a quantized weight; prepare it with "
            "prepare_qat first");
   return layers;
-}
-
-Model part_of(const Model& model, const std::vector<std::string>& inputs,
-              const std::vector<std::string>& outputs) {
-  Model part = model;
-  Graph& graph = part.graph;
-  std::vector<ValueInfo> wanted;
-  for (const std::string& input : inputs) {
-    const auto same = std::ranges::find(graph.inputs, input, &ValueInfo::name);
-    wanted.push_back(same != graph.inputs.end() ? *same : float_value(input));
-  }
-  graph.inputs = std::move(wanted);
-  graph.outputs.clear();
-  for (const std::string& output : outputs) graph.outputs.push_back(float_value(output));
-  const std::set<std::string> given(inputs.begin(), inputs.end());
-  std::erase_if(graph.nodes, [&](const Node& node) {
-    return std::ranges::any_of(node.outputs, [&](const std::string& name) { return given.contains(name); });
-  });
-  std::erase_if(graph.value_infos, [&](const ValueInfo& info) {
-    return given.contains(info.name) || std::ranges::find(outputs, info.name) != outputs.end();
-  });
-  graph.drop_unused();
-  return part;
 }
 
 }  // namespace mc

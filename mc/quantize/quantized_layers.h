@@ -24,8 +24,4 @@ struct BiasedLayer {
 // one element a channel. Throws Error when there is no layer with a quantized weight.
 std::vector<BiasedLayer> give_biases(GraphModule& prepared);
 
-// The part of the model from some values, which become its inputs, to others, its outputs.
-Model part_of(const Model& model, const std::vector<std::string>& inputs,
-              const std::vector<std::string>& outputs);
-
 }  // namespace mc

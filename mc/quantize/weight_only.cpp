@@ -82,7 +82,7 @@ class WeightOnlyQuantizer {
     QuantizeOptions reading;
     reading.samples = options_.samples;
     const Samples samples = calibration_samples(std::move(dataset), normalization, reading, model_.graph);
-    inputs_ = collect_inputs(module, widths, samples.pass, options_.hessian_bytes, samples.count);
+    inputs_ = collect_inputs(module, widths, samples, options_.hessian_bytes);
   }
 
   // Layers that read one value share its factors.

@@ -49,6 +49,10 @@ int fuse_pad(Model& model);
 // no engine knows the operator. Needs inferred types.
 int fuse_conv(Model& model);
 
+// A FakeQuantize that neither observes nor quantizes (constant flags, all 0) becomes the activation function
+// that it took in, else an Identity.
+int drop_idle_quantizers(Model& model);
+
 // Calls of model-local functions that have no kernel become the function's nodes, in subgraphs too.
 // Throws Error on recursion, a missing attribute or input count, and where the function imports another
 // version of an operator set than the model.

@@ -1,0 +1,83 @@
+// What calibrating costs beyond running the network: 100 samples through the float network alone, with the
+// smallest and largest elements gathered, and with histograms for every calibrator; then each calibrator's
+// own time.
+//
+//   bench_calibration [model.onnx] [size] [samples]
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <string>
+
+#include <ATen/ATen.h>
+
+#include "mc/base/free_memory.h"
+#include "mc/models/models.h"
+#include "mc/onnx/onnx.h"
+#include "mc/quantize/calibrate.h"
+#include "mc/rewrite/pass.h"
+
+namespace {
+
+double seconds(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void show(const std::string& what, double time) {
+  std::printf("%-28s%8.3f s\n", what.c_str(), time);
+}
+
+mc::Model float_model(int argc, char** argv, int64_t size) {
+  mc::Model model = argc > 1 ? mc::read_onnx(argv[1])
+                             : mc::build_model("resnet50", {.input_shape = {3, size, size}, .classes = 1000});
+  mc::apply_passes(model, mc::inference_passes());
+  return model;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  mc::keep_free_memory();
+  const int64_t size = argc > 2 ? std::stoll(argv[2]) : 224;
+  const int64_t count = argc > 3 ? std::stoll(argv[3]) : 100;
+  constexpr int64_t kBatch = 8;
+  const mc::Model model = float_model(argc, argv, size);
+  at::manual_seed(0);
+  const at::Tensor images = at::randn({count, 3, size, size});
+
+  const at::NoGradGuard no_grad;
+  mc::GraphModule plain(model);
+  plain.eval();
+  const auto run_plain = [&] {
+    for (const at::Tensor& batch : images.split(kBatch)) plain.forward(batch);
+  };
+  for (int i = 0; i < 3; ++i) plain.forward(images.narrow(0, 0, kBatch));
+  show("forward alone", seconds(run_plain));
+
+  mc::Model prepared = model;
+  mc::QuantizeOptions options;
+  options.mode = "ptq";
+  mc::prepare_qat(prepared, options);
+  mc::GraphModule module(prepared);
+  const auto pass = [&]() -> mc::NextBatch {
+    auto left = std::make_shared<std::vector<at::Tensor>>(images.split(kBatch));
+    return [left, next = size_t{0}]() mutable -> std::optional<mc::Batch> {
+      if (next == left->size()) return std::nullopt;
+      mc::Batch batch;
+      batch.inputs = {left->at(next++)};
+      batch.indices.resize(batch.inputs[0].size(0));
+      return batch;
+    };
+  };
+  mc::ActivationStatistics statistics;
+  show("forward + extremes", seconds([&] { mc::collect_statistics(module, pass(), {.histograms = false}); }));
+  show("forward + histograms", seconds([&] { statistics = mc::collect_statistics(module, pass()); }));
+  double all = 0;
+  for (const std::string& name : mc::calibrator_names()) {
+    const double time = seconds([&] { mc::set_ranges(module, statistics, name); });
+    show("ranges by " + name, time);
+    all += time;
+  }
+  show("ranges by all", all);
+}
