@@ -6,27 +6,12 @@
 #include "mc/base/error.h"
 #include "mc/base/interrupt.h"
 #include "mc/base/log.h"
+#include "mc/module/mode_guard.h"
 #include "mc/quantize/calibrate.h"
 #include "mc/quantize/fake_quantize_node.h"
 
 namespace mc {
 namespace {
-
-// Puts the module into the state to calibrate in, and back.
-class CalibratingMode {
- public:
-  explicit CalibratingMode(GraphModule& module) : module_(module), training_(module.is_training()) {
-    set_phase(module_, {.observe = false, .quantize = false, .freeze_batch_norm = true});
-    module_.eval();
-  }
-  ~CalibratingMode() { module_.train(training_); }
-  CalibratingMode(const CalibratingMode&) = delete;
-  CalibratingMode& operator=(const CalibratingMode&) = delete;
-
- private:
-  GraphModule& module_;
-  bool training_;
-};
 
 // " of sample 17", where the first axis of `x` is that of the samples and one of them is not finite.
 std::string bad_sample(const at::Tensor& x, const Batch& batch) {
@@ -52,7 +37,8 @@ ActivationStatistics collect_statistics(GraphModule& prepared, const NextBatch& 
   MC_CHECK(!nodes.empty(),
            "calibrate: no activation of the model is to be quantized; prepare it with prepare_qat first");
   const at::NoGradGuard no_grad;
-  const CalibratingMode mode(prepared);
+  const ModeGuard mode(prepared, /*training=*/false);
+  set_phase(prepared, {.observe = false, .quantize = false, .freeze_batch_norm = true});
   Progress progress("calibrate", options.total);
   while (std::optional<Batch> batch = next()) {
     if (interrupted()) throw Error("interrupted while calibrating", ErrorKind::kInterrupted);

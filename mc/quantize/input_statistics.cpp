@@ -5,6 +5,7 @@
 #include "mc/base/error.h"
 #include "mc/base/interrupt.h"
 #include "mc/base/log.h"
+#include "mc/module/mode_guard.h"
 
 namespace mc {
 namespace {
@@ -53,8 +54,7 @@ int64_t gather_part(GraphModule& module, std::map<std::string, InputStatistics>&
 CollectedInputs collect_inputs(GraphModule& module, const std::map<std::string, int64_t>& widths,
                                const BeginPass& begin, int64_t bytes, int64_t total) {
   const at::NoGradGuard no_grad;
-  const bool training = module.is_training();
-  module.eval();
+  const ModeGuard mode(module, /*training=*/false);
   CollectedInputs result;
   auto next = widths.begin();
   while (next != widths.end()) {
@@ -68,7 +68,6 @@ CollectedInputs collect_inputs(GraphModule& module, const std::map<std::string, 
     result.samples = gather_part(module, part, begin, total);
     result.values.merge(part);
   }
-  module.train(training);
   return result;
 }
 

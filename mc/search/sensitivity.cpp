@@ -10,6 +10,7 @@
 #include "mc/base/interrupt.h"
 #include "mc/base/log.h"
 #include "mc/deploy/compare.h"
+#include "mc/module/mode_guard.h"
 #include "mc/ops/op.h"
 #include "mc/quantize/fake_quantize_node.h"
 
@@ -135,25 +136,10 @@ class SensitivityMeter {
   std::vector<std::vector<at::Tensor>> reference_;
 };
 
-// The module in eval mode, and back.
-class EvalMode {
- public:
-  explicit EvalMode(GraphModule& module) : module_(module), training_(module.is_training()) {
-    module_.eval();
-  }
-  ~EvalMode() { module_.train(training_); }
-  EvalMode(const EvalMode&) = delete;
-  EvalMode& operator=(const EvalMode&) = delete;
-
- private:
-  GraphModule& module_;
-  bool training_;
-};
-
 }  // namespace
 
 std::vector<LayerSensitivity> sensitivity(GraphModule& quantized, const std::vector<Batch>& batches) {
-  const EvalMode mode(quantized);
+  const ModeGuard mode(quantized, /*training=*/false);
   return SensitivityMeter(quantized, batches).run();
 }
 
