@@ -4,8 +4,6 @@
 #include <system_error>
 
 #include "mc/base/error.h"
-#include "mc/base/interrupt.h"
-#include "mc/base/log.h"
 #include "mc/data/metric.h"
 #include "mc/deploy/engine.h"
 #include "mc/onnx/onnx.h"
@@ -27,7 +25,6 @@ class FileQuantizer {
     quantize();
     if (!test_.dataset) return std::move(report_);
     compare_files();
-    measure();
     return std::move(report_);
   }
 
@@ -104,32 +101,29 @@ class FileQuantizer {
     return select_fields(open_dataset(options().data, "train", fields_of(model)), input_names(model));
   }
 
+  // Both models are run once, for the comparison and for the metric.
   void compare_files() {
     CompareOptions compare_options;
     compare_options.engine = engine_;
     compare_options.batch_size = options().batch;
+    const std::string name = metric_name();
+    const auto before = name.empty() ? nullptr : make_metric(name);
+    const auto after = name.empty() ? nullptr : make_metric(name);
+    if (before) {
+      compare_options.observe = [&](const Batch& batch, const auto& reference, const auto& other) {
+        before->add(reference, batch.labels);
+        after->add(other, batch.labels);
+      };
+    }
     const auto loader = make_loader(test_, options().batch);
     report_.comparison = compare(options().model, options().output, *loader, compare_options);
+    if (before) report_.metric = {name, before->value(), after->value()};
   }
 
-  double metric_of(const fs::path& file, const std::string& metric) const {
-    const auto session = find_engine(engine_).load(file, EngineOptions{});
-    const auto loader = make_loader(test_, options().batch);
-    const auto infer = [&](const std::vector<at::Tensor>& inputs) {
-      if (interrupted()) throw Error("interrupted while measuring", ErrorKind::kInterrupted);
-      return infer_in_pieces(*session, inputs);
-    };
-    return evaluate(infer, *loader, metric, fmt::format("{} of {}", metric, file.filename().string())).value;
-  }
-
-  void measure() {
-    if (!test_.dataset->labelled()) return;
-    MetricChange change;
-    change.metric = options().metric;
-    if (change.metric.empty()) change.metric = test_.dataset->classes() > 0 ? "top1" : "mse";
-    change.before = metric_of(options().model, change.metric);
-    change.after = metric_of(options().output, change.metric);
-    report_.metric = change;
+  // Empty where there are no labels.
+  std::string metric_name() const {
+    if (!test_.dataset->labelled() || !options().metric.empty()) return options().metric;
+    return test_.dataset->classes() > 0 ? "top1" : "mse";
   }
 
   QuantizeFileReport report_;
