@@ -1,7 +1,9 @@
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "mc/base/error.h"
 #include "mc/base/text.h"
 #include "mc/cli/command.h"
 #include "mc/cli/terminal.h"
@@ -18,17 +20,19 @@ struct QuantizeArguments {
   bool train = false;
   bool anew = false;
   double time_budget = 0;
+  std::string size_budget, bops_budget, latency_budget;  // empty: none
   int threads = 0;
   bool json = false;
 };
 
-// Of conversions to 16 bits only what stays float: there is a row for every node.
+// Of conversions to 16 bits only what stays float: there is a row for every node. A budget has a table of its
+// own.
 void print_layers_quantized(const QuantizeFileReport& report) {
   const QuantizeModeOptions& how = report.options.how;
   const bool half = how.mode == "fp16" || how.mode == "bf16";
   std::vector<std::vector<std::string>> rows = {{"layer", "operator", "type", "reason"}};
   for (const LayerQuantization& layer : report.layers) {
-    if (half && layer.quantized) continue;
+    if ((half || report.budget) && layer.quantized) continue;
     rows.push_back({layer.node, layer.op_type, layer.quantized ? mode_type(how) : "float", layer.reason});
   }
   if (rows.size() > 1) print(align(rows));
@@ -69,7 +73,27 @@ void print_latency(const LatencyResult& latency, const std::string& engine) {
                     latency.pays ? "" : ": quantizing does not pay, the output is the model as it was"));
 }
 
+void print_budget(const BudgetResult& budget) {
+  std::vector<std::vector<std::string>> rows = {{"layer", "operator", "weight", "SNR alone dB"}};
+  for (const BitChoice& layer : budget.layers) {
+    const bool stays = layer.bits == kFloatBits;
+    rows.push_back({layer.node, layer.op_type, stays ? "float" : fmt::format("{} bits", layer.bits),
+                    stays ? "" : fmt::format("{:.2f}", layer.snr_db)});
+  }
+  const auto amount = [&](double cost) {
+    if (budget.budget.kind == Budget::Kind::kSize) return human_bytes(cost);
+    return budget.budget.kind == Budget::Kind::kBops ? human_count(cost) : fmt::format("{:.3f} ms", cost);
+  };
+  print(fmt::format("\n{} budget {}: {}, of {} in float; SNR expected {:.2f} dB\n{}",
+                    name_of(budget.budget.kind), amount(budget.limit), amount(budget.cost),
+                    amount(budget.float_cost), budget.expected_snr_db, align(rows)));
+  if (budget.options.weight_storage == "int4") {
+    print("weights of 4 bits are int4 in the file; engines compute those layers in float\n");
+  }
+}
+
 void print_quantized(const QuantizeFileReport& report) {
+  if (report.budget) print_budget(*report.budget);
   print_layers_quantized(report);
   const auto before = static_cast<double>(report.bytes_before),
              after = static_cast<double>(report.bytes_after);
@@ -82,6 +106,7 @@ void print_quantized(const QuantizeFileReport& report) {
   }
   if (report.comparison) print_compared(report);
   if (report.latency) print_latency(*report.latency, report.options.how.quantize.target);
+  print(fmt::format("as a page: {}\n", page_of(report.options.output).string()));
 }
 
 std::string metric_cell(const std::optional<Judgement>& judgement) {
@@ -109,6 +134,7 @@ int print_climbed(const ClimbFileReport& report) {
   if (!report.engine_note.empty()) {
     print(fmt::format("not judged on {}: {}\n", report.options.quantize.target, report.engine_note));
   }
+  print(fmt::format("as a page: {}\n", page_of(report.options.output).string()));
   print(ladder.holds         ? "the goal is reached\n"
         : ladder.out_of_time ? "the goal is not reached: the time is over; the same command goes on\n"
                              : "the goal is not reached: no rung is left\n");
@@ -140,10 +166,27 @@ int climb(const QuantizeArguments& arguments) {
   return report.ladder.holds || (report.latency && !report.latency->pays) ? kDone : kCheckFailed;
 }
 
+std::optional<Budget> budget_of(const QuantizeArguments& arguments) {
+  std::optional<Budget> budget;
+  for (const auto& [kind, text] : {std::pair{Budget::Kind::kSize, arguments.size_budget},
+                                   std::pair{Budget::Kind::kBops, arguments.bops_budget},
+                                   std::pair{Budget::Kind::kLatency, arguments.latency_budget}}) {
+    if (text.empty()) continue;
+    MC_CHECK(!budget, "--{}-budget and --{}-budget: one at a time", name_of(budget->kind), name_of(kind));
+    budget = parse_budget(kind, text);
+  }
+  return budget;
+}
+
 int execute(const QuantizeArguments& arguments) {
   use_threads(arguments.threads);
-  if (arguments.goal.accuracy_drop || arguments.goal.min_snr_db) return climb(arguments);
-  const QuantizeFileReport report = quantize_file(arguments.options);
+  QuantizeFileOptions options = arguments.options;
+  options.budget = budget_of(arguments);
+  if (arguments.goal.accuracy_drop || arguments.goal.min_snr_db) {
+    MC_CHECK(!options.budget, "give a budget or a goal (--accuracy-drop, --min-snr), not both");
+    return climb(arguments);
+  }
+  const QuantizeFileReport report = quantize_file(options);
   arguments.json ? print_json(to_json(report)) : print_quantized(report);
   return kDone;
 }
@@ -213,10 +256,29 @@ void add_ways(CLI::App& command, QuantizeModeOptions& how) {
   command.add_flag("--convert-io", how.convert_io, "fp16, bf16: inputs and outputs of the model too");
   command
       .add_option("--keep-float", how.quantize.keep_float,
-                  "Nodes left float, by name or pattern; may be repeated")
+                  "Nodes left float, by name, pattern or type:OPERATOR; may be repeated")
       ->type_name("PATTERN")
       ->take_all()
       ->allow_extra_args(false);
+}
+
+// What the result may cost.
+void add_budgets(CLI::App& command, QuantizeArguments& arguments) {
+  command
+      .add_option(
+          "--size-budget", arguments.size_budget,
+          "ptq: bits by layer so that the file has at most so many bytes (500k, 1.5M), or such a part of "
+          "the float model's (0.2x)")
+      ->type_name("SIZE");
+  command
+      .add_option("--bops-budget", arguments.bops_budget,
+                  "Likewise for bit operations: multiply-accumulates times bits of weight and activation")
+      ->type_name("N");
+  command
+      .add_option(
+          "--latency-budget", arguments.latency_budget,
+          "Likewise for milliseconds at batch 1 on the target's engine: the most sensitive layers stay float")
+      ->type_name("MS");
 }
 
 // What the result must keep, and how far to go for it.
@@ -258,6 +320,7 @@ void add_quantize(CLI::App& program, Action& action) {
                    "compare, where the data has both. Needed where ranges or errors are measured")
       ->type_name("DATA");
   add_goal(*command, *arguments);
+  add_budgets(*command, *arguments);
   add_ways(*command, options.how);
   add_calibration(*command, options.how.quantize);
   command->add_option("--metric", options.metric,

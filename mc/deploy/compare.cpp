@@ -131,6 +131,7 @@ Comparison compare(const std::filesystem::path& reference, const std::filesystem
       fidelities[i].add(expected[i], got[i]);
     }
     agreement.add(expected[0], got[0]);
+    if (options.observe) options.observe(*batch, expected, got);
     if (layers) layers->add(batch->inputs);
     result.samples += batch->size();
     progress.update(result.samples);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,12 +44,17 @@ struct Comparison {
   double min_snr_db() const;
 };
 
+// Sees a batch and what both models made of it, so that a metric need not run them again.
+using ObserveOutputs = std::function<void(const Batch& batch, const std::vector<at::Tensor>& reference,
+                                          const std::vector<at::Tensor>& other)>;
+
 struct CompareOptions {
   std::string engine = "onnxruntime";
   std::string other_engine;  // empty: the same
   EngineOptions options;
   int64_t batch_size = 32;
   bool per_layer = false;  // torch engine's values by name, in both models
+  ObserveOutputs observe = {};
 };
 
 // `loader` gives normalized batches in the models' input order. Models of a fixed batch are fed in pieces of

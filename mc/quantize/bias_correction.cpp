@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/module/mode_guard.h"
 #include "mc/ops/fake_quantize.h"
 #include "mc/ops/op.h"
 #include "mc/quantize/extract.h"
@@ -58,12 +59,10 @@ class BiasCorrector {
 
   int64_t run(bool full) {
     const at::NoGradGuard no_grad;
-    const bool training = module_.is_training();
+    const ModeGuard mode(module_, /*training=*/false);
     set_phase(module_, kFloatPhase);
-    module_.eval();
     full ? correct_level_by_level() : correct_at_once();
     set_phase(module_, kQuantizedPhase);
-    module_.train(training);
     return corrected_;
   }
 

@@ -11,6 +11,7 @@
 #include "mc/ops/fake_quantize_composed.h"
 #include "mc/ops/op.h"
 #include "mc/ops/slot.h"
+#include "mc/quantize/block_format.h"
 #include "mc/quantize/functions.h"
 #include "mc/quantize/quantize.h"
 #include "mc/quantize/settle_learned.h"
@@ -26,12 +27,16 @@ struct Quantized {
   std::string zero_point;
   int64_t axis = -1;
   int64_t block = 0;  // neighbours along the axis that share a scale
+  bool in_int4 = false;
 };
 
 class Converter {
  public:
   Converter(Model& model, const QuantizeOptions& options)
-      : model_(model), graph_(model.graph), target_(find_target(options.target)) {}
+      : model_(model),
+        graph_(model.graph),
+        target_(find_target(options.target)),
+        packs_(options.weight_storage == "int4") {}
 
   void run() {
     std::vector<Node> old = std::move(graph_.nodes);
@@ -183,7 +188,8 @@ class Converter {
     const at::Tensor scale = values(node.inputs[1]);
     const int64_t low = node.get_int("quant_min", -127), high = node.get_int("quant_max", 127);
     const FakeQuantizeOptions grid = fake_quantize_options(node);
-    Quantized q{base(node) + "_scale", base(node) + "_zero_point", grid.axis, grid.block};
+    Quantized q{base(node) + "_scale", base(node) + "_zero_point", grid.axis, grid.block,
+                packs_ && low >= -8 && high <= 7};
     const at::Tensor zero = values(node.inputs[2]);
     const at::Tensor steps = weight * spread_scales(scale, weight, grid).reciprocal();
     const at::Tensor integers =
@@ -193,16 +199,26 @@ class Converter {
     if (q.block > 0) {
       shape = weight.sizes().vec();
       shape[q.axis] /= q.block;
-      least_opset_ = 21;
     }
+    if (q.block > 0 || q.in_int4) least_opset_ = 21;
     const at::Tensor stored_scale = scale.reshape(shape);
-    const std::string name = graph_.unique_value_name(base(node) + "_int8");
-    graph_.add_initializer(name, to_constant(integers.contiguous()));
+    const std::string name = graph_.unique_value_name(base(node) + (q.in_int4 ? "_int4" : "_int8"));
+    graph_.add_initializer(name, integer_constant(integers, q.in_int4));
     graph_.set_initializer(q.scale, to_constant(stored_scale.contiguous()));
-    graph_.set_initializer(q.zero_point, to_constant(zero.reshape(shape).to(at::kChar).contiguous()));
+    graph_.set_initializer(q.zero_point, integer_constant(zero.reshape(shape).to(at::kChar), q.in_int4));
     Node dequantize = dequantize_node(name, node.outputs[0], q);
     add_source(dequantize, node);
     emit(std::move(dequantize));
+  }
+
+  // Of signed bytes; two in a byte where they have four bits.
+  static Tensor integer_constant(const at::Tensor& integers, bool in_int4) {
+    Tensor tensor = to_constant(integers.contiguous());
+    if (!in_int4) return tensor;
+    const at::Tensor codes = integers.view(at::kByte).bitwise_and(15);
+    tensor.data = to_constant(pack_codes(codes.flatten(), 4)).data;
+    tensor.dtype = DType::kInt4;
+    return tensor;
   }
 
   // Operators that only move values keep the grid of their input; a pair with the same scale behind them
@@ -246,7 +262,7 @@ class Converter {
     const auto weight = dequantized_.find(node.inputs[1]);
     if (input == dequantized_.end() || weight == dequantized_.end() || !graph_.initializer(node.inputs[2]))
       return;
-    if (weight->second.block > 0) return;  // no integer kernel adds it
+    if (weight->second.block > 0 || weight->second.in_int4) return;  // no integer kernel adds it
     const std::string name = node.inputs[2];
     const at::Tensor scale = values(input->second.scale) * values(weight->second.scale);
     at::Tensor bias = values(name);
@@ -266,6 +282,7 @@ class Converter {
   Model& model_;
   Graph& graph_;
   const QuantizeTarget& target_;
+  const bool packs_;  // weights of at most 4 bits are stored as int4
   std::map<std::string, Quantized> dequantized_;
   int64_t least_opset_ = 13;
   bool found_ = false;

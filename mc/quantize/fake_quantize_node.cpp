@@ -51,6 +51,8 @@ FakeQuantizeMaker::FakeQuantizeMaker(Model& model, const QuantizeOptions& option
            "quantize.weight_scheme: the target {} takes symmetric weights only", target_.name);
   MC_CHECK(options.weight_scheme == "symmetric" || !options.learns_scales(),
            "quantize.weight_scheme: learned scales of weights are symmetric");
+  MC_CHECK(options.weight_storage == "int8" || target_.int4_weights,
+           "quantize.weight_storage: the target {} takes int8 weights only", target_.name);
   MC_CHECK(options.activation_scheme != "asymmetric" || !target_.activation_symmetric,
            "quantize.activation_scheme: the target {} takes symmetric activations only", target_.name);
 }
@@ -93,9 +95,8 @@ Node FakeQuantizeMaker::activation(const std::string& input, const std::string& 
 }
 
 Node FakeQuantizeMaker::weight(const std::string& input, const std::string& output, const std::string& base,
-                               const at::Tensor& values, const WeightScales& scales) {
-  const int64_t bits =
-      target_.reduce_range ? std::min<int64_t>(options_.weight_bits, 7) : options_.weight_bits;
+                               const at::Tensor& values, const WeightScales& scales, int64_t bits) {
+  if (target_.reduce_range) bits = std::min<int64_t>(bits, 7);
   const bool symmetric = options_.weight_scheme == "symmetric";
   FakeQuantizeOptions grid;
   grid.quant_max = (int64_t{1} << (bits - 1)) - 1;

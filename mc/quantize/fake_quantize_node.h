@@ -41,9 +41,9 @@ class FakeQuantizeMaker {
   // Per tensor, nothing observed yet.
   Node activation(const std::string& input, const std::string& output, const std::string& base);
 
-  // Ranges from the weight's own values in every step; `values` are its values now.
+  // Ranges from the weight's own values in every step; `values` are its values now. `bits` is from 2 to 8.
   Node weight(const std::string& input, const std::string& output, const std::string& base,
-              const at::Tensor& values, const WeightScales& scales);
+              const at::Tensor& values, const WeightScales& scales, int64_t bits);
 
  private:
   using State = std::vector<std::pair<const char*, Tensor>>;

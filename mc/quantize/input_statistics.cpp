@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/module/mode_guard.h"
 
 namespace mc {
 namespace {
@@ -47,6 +48,7 @@ int64_t gather_part(GraphModule& module, std::map<std::string, InputStatistics>&
 CollectedInputs collect_inputs(GraphModule& module, const std::map<std::string, int64_t>& widths,
                                const Samples& samples, int64_t bytes) {
   const at::NoGradGuard no_grad;
+  const ModeGuard mode(module, /*training=*/false);
   CollectedInputs result;
   auto next = widths.begin();
   while (next != widths.end()) {

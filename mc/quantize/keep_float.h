@@ -1,4 +1,5 @@
-// Nodes that a user wants left float.
+// Nodes that a user names: those left float, above all. A pattern is shell-style and meets the node's name,
+// or behind "type:" its operator ("type:Softmax").
 #pragma once
 
 #include <string>
@@ -8,10 +9,10 @@
 
 namespace mc {
 
-// True where one of the patterns (shell-style) fits the node's name.
-bool kept_float(const Node& node, const std::vector<std::string>& patterns);
+bool fits_any(const Node& node, const std::vector<std::string>& patterns);
 
-// Throws Error for a pattern that fits no node of the graph or its subgraphs, with the nearest name.
-void check_keep_float(const Graph& graph, const std::vector<std::string>& patterns);
+// Throws Error for a pattern that fits no node of the graph or its subgraphs, with the nearest name; `key` is
+// the option that holds it.
+void check_patterns(const Graph& graph, const std::string& key, const std::vector<std::string>& patterns);
 
 }  // namespace mc

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "mc/base/error.h"
-#include "mc/base/text.h"
 #include "mc/ops/op.h"
+#include "mc/quantize/keep_float.h"
 
 namespace mc {
 namespace {
@@ -58,22 +58,15 @@ class Placer {
 
   void check_input() const {
     for (const Node& node : graph_.nodes) {
-      MC_CHECK(!computes_on_integers(node),
-               "{} : the model is already quantized; start from its float version", node.label());
+      MC_CHECK(
+          !computes_on_integers(node),
+          "{}: the model is already quantized; quantize the float model that it was made from, or use this "
+          "one as it is",
+          node.label());
     }
-    check_patterns("keep_float", options_.keep_float);
-    check_patterns("requantize", options_.requantize);
-  }
-
-  void check_patterns(const char* key, const std::vector<std::string>& patterns) const {
-    for (const std::string& pattern : patterns) {
-      const bool found = std::any_of(graph_.nodes.begin(), graph_.nodes.end(),
-                                     [&](const Node& node) { return glob_match(pattern, node.name); });
-      if (found) continue;
-      std::vector<std::string> names;
-      for (const Node& node : graph_.nodes) names.push_back(node.name);
-      fail("quantize.{}: no node matches '{}'{}", key, pattern, did_you_mean(pattern, names));
-    }
+    check_patterns(graph_, "keep_float", options_.keep_float);
+    check_patterns(graph_, "requantize", options_.requantize);
+    for (const LayerBits& layer : options_.layers) check_patterns(graph_, "layers", {layer.nodes});
   }
 
   // Pairs, integer operators of ONNX, those of ONNX Runtime, and our own.
@@ -85,12 +78,15 @@ class Placer {
     return type.ends_with("Integer") || type == "DequantizeLinear";
   }
 
-  static bool named(const std::vector<std::string>& patterns, const Node& node) {
-    return std::any_of(patterns.begin(), patterns.end(),
-                       [&](const std::string& pattern) { return glob_match(pattern, node.name); });
-  }
+  bool kept_float(const Node& node) const { return fits_any(node, options_.keep_float); }
 
-  bool kept_float(const Node& node) const { return named(options_.keep_float, node); }
+  int64_t bits_of(const Node& node) const {
+    int64_t bits = options_.weight_bits;
+    for (const LayerBits& layer : options_.layers) {
+      if (fits_any(node, {layer.nodes})) bits = layer.weight_bits;
+    }
+    return bits;
+  }
 
   // Why the layer stays float; empty when it does not.
   std::string obstacle(const Node& node) const {
@@ -141,7 +137,7 @@ class Placer {
   }
 
   void requantize(const Node& node) {
-    if (named(options_.requantize, node)) placement_.values.insert(node.outputs[0]);
+    if (fits_any(node, options_.requantize)) placement_.values.insert(node.outputs[0]);
   }
 
   void place_embedding(const Node& node) {
@@ -158,7 +154,8 @@ class Placer {
       reason = "its table is an output of the model";
     placement_.report.push_back({node.name, node.op_type, reason.empty(), reason});
     if (!reason.empty()) return;
-    placement_.layers.push_back({node.outputs[0], "", 0, {options_.embeddings == "row" ? 0 : -1, 0}, 0});
+    placement_.layers.push_back(
+        {node.outputs[0], "", 0, {options_.embeddings == "row" ? 0 : -1, 0}, 0, bits_of(node)});
   }
 
   // Blocks lie along the axis of a matrix that is summed over.
@@ -184,7 +181,7 @@ class Placer {
     const Op* op = find_op(node.domain, node.op_type, model_.opset(node.domain));
     const auto rank = static_cast<int64_t>(graph_.initializer(node.inputs[1])->tensor.dims.size());
     const int64_t channel_axis = op->channel_axis ? op->channel_axis(node, 1, rank) : 0;
-    QuantizedLayer layer{node.outputs[0], "", 1, scales_of(node, channel_axis), channel_axis};
+    QuantizedLayer layer{node.outputs[0], "", 1, scales_of(node, channel_axis), channel_axis, bits_of(node)};
     std::string end = node.outputs[0];
     if (const Node* norm = foldable(node)) layer.batch_norm = end = norm->outputs[0];
     placement_.layers.push_back(layer);
@@ -214,7 +211,7 @@ class Placer {
         if (is_quantized(node.outputs[0]) && moves_values(node)) placement_.values.insert(node.inputs[0]);
         return;
       case QuantPart::kPool:
-        if (target_.quantize_outputs && is_quantized(node.inputs[0]) &&
+        if (target_.quantize_outputs && !kept_float(node) && is_quantized(node.inputs[0]) &&
             node.op_type.ends_with("AveragePool")) {
           placement_.values.insert(node.outputs[0]);
         }

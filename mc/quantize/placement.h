@@ -17,6 +17,7 @@ struct QuantizedLayer {
   size_t weight = 1;       // which input is the weight
   WeightScales scales;
   int64_t channel_axis = 0;  // that batch norm scales
+  int64_t bits = 8;          // of the weight
 };
 
 struct Placement {
@@ -25,8 +26,8 @@ struct Placement {
   std::vector<LayerQuantization> report;
 };
 
-// Throws Error when the model already holds quantization operators, or a pattern of keep_float matches
-// no node.
+// Throws Error when the model already holds quantization operators, or a pattern of the options
+// matches no node.
 Placement place(const Model& model, const QuantizeOptions& options);
 
 // True where `node` is an activation function that may be fused into the quantization of its output:

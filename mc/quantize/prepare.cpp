@@ -87,7 +87,7 @@ class Preparer {
       graph_.nodes.push_back(std::move(fold));
     }
     const std::string quantized = graph_.unique_value_name(weight + "_quantized");
-    graph_.nodes.push_back(maker_.weight(source, quantized, weight, current, layer.scales));
+    graph_.nodes.push_back(maker_.weight(source, quantized, weight, current, layer.scales, layer.bits));
     node.inputs[layer.weight] = quantized;
     if (!layer.batch_norm.empty() && node.inputs.size() > 2) {
       absorb_bias(node, layer);

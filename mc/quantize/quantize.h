@@ -27,9 +27,21 @@ struct QuantizeTarget {
   bool quantize_outputs = true;       // a convolution's output too, which its integer kernel writes
   bool blocked_weights = true;        // DequantizeLinear of opset 21 with block_size
   bool asymmetric_weights = true;
+  bool int4_weights = true;  // reads weights stored as int4 (DequantizeLinear of opset 21)
 };
 const std::vector<QuantizeTarget>& quantize_targets();       // onnxruntime, openvino, tensorrt
 const QuantizeTarget& find_target(const std::string& name);  // Error with the nearest name
+
+// Bits of the weights of some layers.
+struct LayerBits {
+  std::string nodes;  // a pattern, as keep_float has them
+  int64_t weight_bits = 8;
+  template <class V>
+  void describe(V& v) {
+    v.field("nodes", nodes, "layers, by name, pattern or type:OPERATOR", required());
+    v.field("weight_bits", weight_bits, "bits of their weights", between(2, 8));
+  }
+};
 
 struct QuantizeOptions {
   std::string mode = "qat";
@@ -40,9 +52,12 @@ struct QuantizeOptions {
   double freeze_observers = 0.98;   // part of the stage after which ranges stay
   double freeze_batch_norm = 0.95;  // part of the stage after which batch-norm statistics stay
   bool fold_batch_norm = true;
-  std::vector<std::string> keep_float;  // node names or globs
-  // Below 8 bits the integers are stored as 8-bit ones of a narrower range.
+  std::vector<std::string> keep_float;  // names or globs of nodes, or "type:OPERATOR"
+  // Below 8 bits the integers are stored as 8-bit ones of a narrower range, unless weight_storage says
+  // otherwise.
   int64_t weight_bits = 8;
+  std::vector<LayerBits> layers = {};  // in place of weight_bits; the last that fits counts
+  std::string weight_storage = "int8";
   int64_t activation_bits = 8;
   int64_t observe_every = 10;  // steps between two looks of an observer that clips
   std::string weight_granularity = "channel";
@@ -82,8 +97,13 @@ struct QuantizeOptions {
     v.field("freeze_batch_norm", freeze_batch_norm,
             "part of the stage after which batch-norm statistics stay", between(0, 1));
     v.field("fold_batch_norm", fold_batch_norm, "fold batch norm into the weights that are quantized");
-    v.field("keep_float", keep_float, "nodes left float, by name or pattern");
+    v.field("keep_float", keep_float, "nodes left float, by name, pattern or type:OPERATOR");
     v.field("weight_bits", weight_bits, "bits of weights", between(2, 8));
+    v.field("layers", layers, "layers with other bits of weights; the last entry that fits counts");
+    v.field("weight_storage", weight_storage,
+            "how weights of at most 4 bits stand in the file: int8, for integer kernels; int4, in half the "
+            "bytes (opset 21), which engines turn back into floats",
+            one_of({"int8", "int4"}));
     v.field("activation_bits", activation_bits, "bits of activations", between(2, 8));
     v.field("weight_granularity", weight_granularity, "what shares a scale of a weight",
             one_of({"channel", "tensor", "group"}));
@@ -128,8 +148,9 @@ struct QuantizeOptions {
   }
   bool trains() const { return mode == "qat"; }
   bool learns_scales() const { return trains() && (observer == "lsq" || observer == "lsq_plus"); }
-  bool weights_by_error() const {
-    return weight_range == "mse" || (weight_range == "auto" && weight_bits < 8 && rounding != "nearest");
+  // Whether the range of a weight of so many bits is that of the least squared error.
+  bool weights_by_error(int64_t bits) const {
+    return weight_range == "mse" || (weight_range == "auto" && bits < 8 && rounding != "nearest");
   }
 };
 

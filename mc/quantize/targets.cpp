@@ -16,7 +16,8 @@ const std::vector<QuantizeTarget>& quantize_targets() {
        .quantize_bias = false,
        .quantize_outputs = false,
        .blocked_weights = false,
-       .asymmetric_weights = false},
+       .asymmetric_weights = false,
+       .int4_weights = false},
   };
   return targets;
 }

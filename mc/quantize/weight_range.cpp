@@ -1,5 +1,7 @@
 #include "mc/quantize/weight_range.h"
 
+#include <bit>
+
 #include <ATen/ATen.h>
 
 #include "mc/ops/fake_quantize.h"
@@ -58,10 +60,11 @@ at::Tensor least_squares_scale(const WeightQuantizer& quantizer) {
 }
 
 void set_weight_ranges(GraphModule& prepared, const QuantizeOptions& options) {
-  if (!options.weights_by_error()) return;
   const at::NoGradGuard no_grad;
   const Model model = prepared.graph();
   for (const WeightQuantizer& quantizer : weight_quantizers(model)) {
+    const int64_t steps = quantizer.options.quant_max - quantizer.options.quant_min;
+    if (!options.weights_by_error(std::bit_width(static_cast<uint64_t>(steps)))) continue;
     const at::Tensor scale = least_squares_scale(quantizer);
     prepared.tensor(quantizer.scale).copy_(scale);
   }

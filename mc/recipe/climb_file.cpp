@@ -9,8 +9,9 @@
 #include "mc/deploy/engine.h"
 #include "mc/onnx/onnx.h"
 #include "mc/quantize/calibrate.h"
-#include "mc/recipe/fields.h"
 #include "mc/recipe/model_data.h"
+#include "mc/report/quantize_page.h"
+#include "mc/rewrite/pass.h"
 
 namespace mc {
 namespace {
@@ -33,7 +34,37 @@ Json ladder_json(const LadderResult& result) {
   return steps;
 }
 
+std::vector<LayerQuantization> layers_of_best(Model model, const ClimbFileReport& report) {
+  const LadderResult& ladder = report.ladder;
+  apply_passes(model, inference_passes());
+  std::vector<LayerQuantization> layers = prepare_qat(model, ladder.steps[*ladder.best].options);
+  const std::vector<std::string>& asked = report.options.quantize.keep_float;
+  for (LayerQuantization& layer : layers) {
+    for (const LayerSensitivity& row : ladder.sensitivity) {
+      if (layer.quantized || row.node != layer.node || std::ranges::count(asked, row.node) > 0) continue;
+      layer.reason = fmt::format("sensitive: {:.1f} dB with only it quantized", row.snr_alone_db);
+    }
+  }
+  if (report.latency) explain_float(*report.latency, report.engine, layers);
+  return layers;
+}
+
 }  // namespace
+
+std::filesystem::path page_of(const std::filesystem::path& output) {
+  return output.string() + ".report.html";
+}
+
+Json layers_json(const std::vector<LayerQuantization>& layers) {
+  Json rows = Json::array();
+  for (const LayerQuantization& layer : layers) {
+    rows.push_back({{"name", layer.node},
+                    {"op", layer.op_type},
+                    {"quantized", layer.quantized},
+                    {"reason", layer.reason}});
+  }
+  return rows;
+}
 
 std::string judging_engine(const std::string& target, std::string& note) {
   const auto& engines = all_engines();
@@ -95,8 +126,7 @@ ClimbFileReport climb_file(const ClimbFileOptions& options) {
       [&] { return options.model.string(); },
       [&] {
         const ModelData test = open_model_data(model, options.data, options.limit);
-        const auto training =
-            select_fields(open_dataset(options.data, "train", fields_of(model)), input_names(model));
+        const auto training = open_training_data(model, options.data);
         report.data = test.dataset->description();
         report.random_data = test.dataset->random();
         report.engine = judging_engine(options.quantize.target, report.engine_note);
@@ -114,6 +144,8 @@ ClimbFileReport climb_file(const ClimbFileOptions& options) {
                                            options.quantize, report.engine);
           if (!report.latency->pays) {
             write_onnx(model, options.output);
+            explain_float(*report.latency, report.engine, report.layers);
+            write_file_atomic(page_of(options.output), quantize_page(to_json(report)));
             return std::move(report);
           }
           ladder.quantize = report.latency->options;
@@ -121,6 +153,8 @@ ClimbFileReport climb_file(const ClimbFileOptions& options) {
         const LadderData data{
             training, options.train ? training : nullptr, {test.dataset, test.normalization, options.batch}};
         report.ladder = climb_ladder(ladder, data);
+        report.layers = layers_of_best(model, report);
+        write_file_atomic(page_of(options.output), quantize_page(to_json(report)));
         return std::move(report);
       });
 }
@@ -140,6 +174,7 @@ Json to_json(const ClimbFileReport& report) {
           {"best", ladder.best ? Json(*ladder.best) : Json()},
           {"options", ladder.best ? options_json(ladder.steps[*ladder.best].options) : Json()},
           {"steps", ladder_json(ladder)},
+          {"layers", layers_json(report.layers)},
           {"sensitivity", to_json(ladder.sensitivity)},
           {"latency", report.latency ? to_json(*report.latency) : Json()},
           {"data", report.data},

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "mc/base/json.h"
 #include "mc/search/ladder.h"
@@ -33,7 +34,8 @@ struct ClimbFileReport {
   std::string engine_note;               // why it is not the target's; empty: it is
   std::optional<LatencyResult> latency;  // where it does not pay, the output is the model itself
   LadderResult ladder;
-  std::string data;  // one line about the samples judged on
+  std::vector<LayerQuantization> layers;  // of the best
+  std::string data;                       // one line about the samples judged on
   bool random_data = false;
 };
 
@@ -44,8 +46,14 @@ ClimbFileReport climb_file(const ClimbFileOptions& options);
 // The document of `quantize --json` with a goal.
 Json to_json(const ClimbFileReport& report);
 
+// Rows of `name`, `op`, `quantized`, `reason`.
+Json layers_json(const std::vector<LayerQuantization>& layers);
+
 // The target's engine, or ours where this machine has none, with the reason in `note`.
 std::string judging_engine(const std::string& target, std::string& note);
+
+// OUTPUT.report.html, which shows what the command found.
+std::filesystem::path page_of(const std::filesystem::path& output);
 
 // Gives layers that are float because of what was measured that reason, and lists those of a model that is
 // not quantized at all.

@@ -1,16 +1,49 @@
 #include "mc/recipe/model_data.h"
 
+#include <algorithm>
+
+#include "mc/base/error.h"
+#include "mc/base/text.h"
 #include "mc/recipe/fields.h"
 #include "mc/recipe/preprocess.h"
 
 namespace mc {
+namespace {
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::vector<std::string> dims;
+  for (const int64_t dim : shape) dims.push_back(dim < 0 ? "?" : std::to_string(dim));
+  return "[" + join(dims, ", ") + "]";
+}
+
+// Dims that either side leaves open fit anything.
+bool fits(const std::vector<int64_t>& wanted, const std::vector<int64_t>& given) {
+  return std::ranges::equal(wanted, given, [](int64_t a, int64_t b) { return a < 0 || b < 0 || a == b; });
+}
+
+std::shared_ptr<const Dataset> open_for(const Model& model, const std::string& source, const char* split) {
+  const std::vector<FieldInfo> wanted = fields_of(model);
+  auto data = select_fields(open_dataset(source, split, wanted), input_names(model));
+  const std::vector<FieldInfo> given = data->fields();
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    MC_CHECK(fits(wanted[i].shape, given[i].shape),
+             "the input '{}' takes samples of shape {}, those of {} have {}", wanted[i].name,
+             shape_text(wanted[i].shape), data->description(), shape_text(given[i].shape));
+  }
+  return data;
+}
+
+}  // namespace
 
 ModelData open_model_data(const Model& model, const std::string& source, int64_t limit) {
   ModelData data;
-  data.dataset = open_dataset(source, "test", fields_of(model));
-  data.dataset = select_fields(take(data.dataset, limit > 0 ? limit : -1), input_names(model));
+  data.dataset = take(open_for(model, source, "test"), limit > 0 ? limit : -1);
   if (!data.dataset->random()) data.normalization = preprocess_of(model);
   return data;
+}
+
+std::shared_ptr<const Dataset> open_training_data(const Model& model, const std::string& source) {
+  return open_for(model, source, "train");
 }
 
 std::unique_ptr<Loader> make_loader(const ModelData& data, int64_t batch_size) {

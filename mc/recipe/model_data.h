@@ -16,8 +16,12 @@ struct ModelData {
 };
 
 // `source` as open_dataset takes it, test samples where the format has a split. The first `limit` samples;
-// all when 0. Throws Error that names the file, or the input that no field feeds.
+// all when 0. Throws Error that names the file, the input that no field feeds, or the one whose shape the
+// samples do not have.
 ModelData open_model_data(const Model& model, const std::string& source, int64_t limit);
+
+// The same of training samples, where the format has a split; all of them.
+std::shared_ptr<const Dataset> open_training_data(const Model& model, const std::string& source);
 
 // Its batches in order, as the model takes them.
 std::unique_ptr<Loader> make_loader(const ModelData& data, int64_t batch_size);

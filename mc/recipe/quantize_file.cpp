@@ -4,14 +4,14 @@
 #include <system_error>
 
 #include "mc/base/error.h"
-#include "mc/base/interrupt.h"
-#include "mc/base/log.h"
+#include "mc/base/file.h"
 #include "mc/data/metric.h"
 #include "mc/deploy/engine.h"
+#include "mc/deploy/model_files.h"
 #include "mc/onnx/onnx.h"
 #include "mc/recipe/climb_file.h"
-#include "mc/recipe/fields.h"
 #include "mc/recipe/model_data.h"
+#include "mc/report/quantize_page.h"
 
 namespace mc {
 namespace {
@@ -25,9 +25,8 @@ class FileQuantizer {
   QuantizeFileReport run() {
     check();
     quantize();
-    if (!test_.dataset) return std::move(report_);
-    compare_files();
-    measure();
+    if (test_.dataset) compare_files();
+    write_file_atomic(page_of(options().output), quantize_page(to_json(report_)));
     return std::move(report_);
   }
 
@@ -41,6 +40,8 @@ class FileQuantizer {
              "{}: the output would overwrite the model; give another file", options().output.string());
     if (!options().metric.empty()) make_metric(options().metric);
     check_quantize_mode(options().how, !options().data.empty());
+    MC_CHECK(!options().budget || options().how.mode == "ptq", "budgets are of mode ptq, not of {}",
+             options().how.mode);
     MC_CHECK(!options().data.empty() || options().metric.empty(),
              "{} cannot be measured without --data; leave --metric out", options().metric);
     if (options().data.empty()) return;
@@ -67,12 +68,34 @@ class FileQuantizer {
 
   // Only where the engine that the result is for can be timed.
   void choose_float_parts(const Model& model) {
-    if (!options().latency || options().how.mode != "ptq" || !report_.engine_note.empty()) return;
+    if (!options().latency || options().budget || options().how.mode != "ptq" || !report_.engine_note.empty())
+      return;
     QuantizeModeOptions& how = report_.options.how;
     how.quantize.mode = "ptq";
-    report_.latency = latency_of_file(options().model, options().output, training_data(model),
-                                      test_.normalization, how.quantize, engine_);
+    report_.latency =
+        latency_of_file(options().model, options().output, open_training_data(model, options().data),
+                        test_.normalization, how.quantize, engine_);
     how.quantize.keep_float = report_.latency->options.keep_float;
+  }
+
+  void choose_bits(const Model& model) {
+    if (!options().budget) return;
+    QuantizeModeOptions& how = report_.options.how;
+    BudgetJob job;
+    job.model = options().model;
+    job.folder = options().output.string() + ".timing";
+    job.calibration = open_training_data(model, options().data);
+    job.normalization = test_.normalization;
+    job.options = calibration_of(how);
+    job.budget = *options().budget;
+    job.engine = engine_;
+    MC_CHECK(job.budget.kind != Budget::Kind::kLatency || report_.engine_note.empty(),
+             "a latency budget needs the target's engine: {}", report_.engine_note);
+    make_output_folder(job.folder);
+    report_.budget = choose_by_budget(job);
+    std::error_code error;
+    fs::remove(job.folder, error);
+    how.quantize = report_.budget->options;
   }
 
   void quantize() {
@@ -81,55 +104,61 @@ class FileQuantizer {
                  [&] {
                    const Model model = read_onnx(options().model);
                    choose_float_parts(model);
+                   choose_bits(model);
                    ModeResult result =
-                       pays() ? run_quantize_mode(model, test_.dataset ? training_data(model) : nullptr,
-                                                  test_.normalization, options().how)
-                              : ModeResult{model, {}, {}, {}, 0};
+                       pays()
+                           ? run_quantize_mode(
+                                 model, test_.dataset ? open_training_data(model, options().data) : nullptr,
+                                 test_.normalization, options().how)
+                           : ModeResult{model, {}, {}, {}, 0};
                    result.model.producer_name = "model-compression";
                    write_onnx(result.model, options().output);
                    report_.layers = std::move(result.layers);
                    if (report_.latency) explain_float(*report_.latency, engine_, report_.layers);
+                   if (report_.budget) explain_budget();
                    report_.steps = std::move(result.steps);
                    report_.clamped = std::move(result.clamped);
                    report_.calibration_samples = result.samples;
                  });
     report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    report_.bytes_before = fs::file_size(options().model);
-    report_.bytes_after = fs::file_size(options().output);
+    report_.bytes_before = model_file_bytes(options().model);
+    report_.bytes_after = model_file_bytes(options().output);
+  }
+
+  void explain_budget() {
+    for (const BitChoice& choice : report_.budget->layers) {
+      for (LayerQuantization& layer : report_.layers) {
+        if (choice.bits != kFloatBits || layer.node != choice.node) continue;
+        layer.reason = fmt::format("the {} budget has room for it", name_of(report_.budget->budget.kind));
+      }
+    }
   }
 
   bool pays() const { return !report_.latency || report_.latency->pays; }
 
-  std::shared_ptr<const Dataset> training_data(const Model& model) const {
-    return select_fields(open_dataset(options().data, "train", fields_of(model)), input_names(model));
-  }
-
+  // Both models are run once, for the comparison and for the metric.
   void compare_files() {
     CompareOptions compare_options;
     compare_options.engine = engine_;
     compare_options.batch_size = options().batch;
+    const std::string name = metric_name();
+    const auto before = name.empty() ? nullptr : make_metric(name);
+    const auto after = name.empty() ? nullptr : make_metric(name);
+    if (before) {
+      compare_options.observe = [&](const Batch& batch, const auto& reference, const auto& other) {
+        before->add(reference, batch.labels);
+        after->add(other, batch.labels);
+      };
+    }
     const auto loader = make_loader(test_, options().batch);
     report_.comparison = compare(options().model, options().output, *loader, compare_options);
+    if (before) report_.metric = {name, before->value(), after->value()};
   }
 
-  double metric_of(const fs::path& file, const std::string& metric) const {
-    const auto session = find_engine(engine_).load(file, EngineOptions{});
-    const auto loader = make_loader(test_, options().batch);
-    const auto infer = [&](const std::vector<at::Tensor>& inputs) {
-      if (interrupted()) throw Error("interrupted while measuring", ErrorKind::kInterrupted);
-      return infer_in_pieces(*session, inputs);
-    };
-    return evaluate(infer, *loader, metric, fmt::format("{} of {}", metric, file.filename().string())).value;
-  }
-
-  void measure() {
-    if (!test_.dataset->labelled()) return;
-    MetricChange change;
-    change.metric = options().metric;
-    if (change.metric.empty()) change.metric = test_.dataset->classes() > 0 ? "top1" : "mse";
-    change.before = metric_of(options().model, change.metric);
-    change.after = metric_of(options().output, change.metric);
-    report_.metric = change;
+  // Empty where there are no labels.
+  std::string metric_name() const {
+    if (!test_.dataset->labelled() || !options().metric.empty()) return options().metric;
+    return test_.dataset->classes() > 0 ? "top1" : "mse";
   }
 
   QuantizeFileReport report_;
@@ -144,13 +173,6 @@ QuantizeFileReport quantize_file(const QuantizeFileOptions& options) {
 }
 
 Json to_json(const QuantizeFileReport& report) {
-  Json layers = Json::array();
-  for (const LayerQuantization& layer : report.layers) {
-    layers.push_back({{"name", layer.node},
-                      {"op", layer.op_type},
-                      {"quantized", layer.quantized},
-                      {"reason", layer.reason}});
-  }
   Json steps = Json::array();
   for (const QuantizeStep& step : report.steps)
     steps.push_back({{"name", step.name}, {"places", step.places}});
@@ -172,11 +194,13 @@ Json to_json(const QuantizeFileReport& report) {
           {"method", mode_method(report.options.how)},
           {"steps", steps},
           {"latency", report.latency ? to_json(*report.latency) : Json()},
+          {"budget", report.budget ? to_json(*report.budget) : Json()},
+          {"sensitivity", report.budget ? to_json(report.budget->sensitivity) : Json::array()},
           {"calibration_samples", report.calibration_samples},
           {"seconds", report.seconds},
           {"bytes_before", report.bytes_before},
           {"bytes_after", report.bytes_after},
-          {"layers", layers},
+          {"layers", layers_json(report.layers)},
           {"clamped", clamped},
           {"comparison", comparison},
           {"engine_note", report.engine_note},

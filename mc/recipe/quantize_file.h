@@ -10,6 +10,7 @@
 #include "mc/base/json.h"
 #include "mc/deploy/compare.h"
 #include "mc/recipe/quantize_mode.h"
+#include "mc/search/budget.h"
 #include "mc/search/latency.h"
 
 namespace mc {
@@ -19,9 +20,10 @@ struct QuantizeFileOptions {
   std::filesystem::path output;
   std::string data;  // as open_dataset takes it; may be empty where the mode needs none
   QuantizeModeOptions how;
-  std::string metric;    // empty: top1 for class labels, mse for others
-  int64_t batch = 32;    // samples at once when the two are compared
-  int64_t limit = 0;     // compare on only the first samples; 0: all
+  std::string metric;            // empty: top1 for class labels, mse for others
+  int64_t batch = 32;            // samples at once when the two are compared
+  int64_t limit = 0;             // compare on only the first samples; 0: all
+  std::optional<Budget> budget;  // of ptq: bits by layer, and no choice by latency
   bool latency = false;  // ptq: leave float what does not pay on the target's engine, where it is here
 };
 
@@ -36,6 +38,7 @@ struct QuantizeFileReport {
   QuantizeFileOptions options;
   std::vector<LayerQuantization> layers;
   std::optional<LatencyResult> latency;
+  std::optional<BudgetResult> budget;
   std::vector<QuantizeStep> steps;
   std::vector<ClampedConstant> clamped;  // of fp16 and bf16
   int64_t calibration_samples = 0;
@@ -52,7 +55,7 @@ struct QuantizeFileReport {
 // compares both files on test samples, on the target's engine or, where this machine has none, on ours.
 // Throws Error: an input that is already quantized or has unsupported operators, no data where the mode needs
 // it, no labels where a metric was asked for, data that does not fit, an output that is the input. The output
-// is written before the comparison.
+// is written before the comparison; OUTPUT.report.html shows the report.
 QuantizeFileReport quantize_file(const QuantizeFileOptions& options);
 
 // The document of `quantize --json`.

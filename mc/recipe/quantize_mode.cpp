@@ -15,14 +15,6 @@ bool calibrates(const std::string& mode) {
   return mode == "ptq" || mode == "float8";
 }
 
-QuantizeOptions calibration_of(const QuantizeModeOptions& options) {
-  QuantizeOptions result = options.quantize;
-  result.mode = "ptq";
-  result.calibrator = mode_method(options);
-  result.weight_bits = options.weight_bits.value_or(8);
-  return result;
-}
-
 WeightOnlyOptions weights_of(const QuantizeModeOptions& options) {
   WeightOnlyOptions result = options.weights;
   result.target = options.quantize.target;
@@ -48,6 +40,14 @@ std::string mode_method(const QuantizeModeOptions& options) {
   if (!options.method.empty()) return options.method;
   if (calibrates(options.mode)) return options.quantize.calibrator;
   return options.mode == "weights" ? options.weights.method : "";
+}
+
+QuantizeOptions calibration_of(const QuantizeModeOptions& options) {
+  QuantizeOptions result = options.quantize;
+  result.mode = "ptq";
+  result.calibrator = mode_method(options);
+  result.weight_bits = options.weight_bits.value_or(8);
+  return result;
 }
 
 std::string mode_type(const QuantizeModeOptions& options) {

@@ -40,6 +40,9 @@ const std::vector<std::string>& quantize_modes();
 // The calibrator or weight method that counts; empty where the mode has none.
 std::string mode_method(const QuantizeModeOptions& options);
 
+// Of ptq and float8: all that calibration goes by.
+QuantizeOptions calibration_of(const QuantizeModeOptions& options);
+
 // What a quantized layer is called in reports: "int8", "int4", "float16" ...
 std::string mode_type(const QuantizeModeOptions& options);
 

@@ -6,6 +6,7 @@
 #include "mc/base/error.h"
 #include "mc/base/log.h"
 #include "mc/data/metric.h"
+#include "mc/module/mode_guard.h"
 #include "mc/onnx/onnx.h"
 #include "mc/quantize/calibrate.h"
 #include "mc/recipe/network.h"
@@ -81,12 +82,10 @@ StageResult calibrate_stage(const StageJob& job, const Recipe& recipe, const Run
                               on_device(inputs.device))
                   .module;
   GraphModule& module = *quantized;
-  const bool training = module.is_training();
-  module.eval();
+  const ModeGuard mode(module, /*training=*/false);
   StageResult result;
   auto infer = [&](const std::vector<at::Tensor>& batch) { return module.forward(batch); };
   result.metric = evaluate(infer, evaluation, recipe.metric, job.options.name + ", evaluation").value;
-  module.train(training);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }

@@ -9,30 +9,12 @@
 #include "mc/report/curves.h"
 #include "mc/report/html.h"
 #include "mc/report/json_access.h"
+#include "mc/report/page.h"
 #include "mc/report/report.h"
 #include "mc/report/run_view.h"
-#include "mc/report/tiles.h"
 
 namespace mc {
 namespace {
-
-std::string section(const std::string& title, const std::string& lead, const std::string& body) {
-  if (body.empty()) return "";
-  std::string html = "<section>\n<h2>" + escape_html(title) + "</h2>\n";
-  html += "<p class=\"lead\">" + escape_html(lead) + "</p>\n";
-  return html + body + "</section>\n";
-}
-
-std::string figure(const std::string& title, const std::string& detail, const std::string& svg) {
-  if (svg.empty()) return "";
-  std::string caption = escape_html(title);
-  if (!detail.empty()) caption += " <span>" + escape_html(detail) + "</span>";
-  return "<figure><figcaption>" + caption + "</figcaption><div class=\"scroll\">" + svg + "</div></figure>\n";
-}
-
-std::string columns(const std::string& figures) {
-  return figures.empty() ? "" : "<div class=\"columns\">\n" + figures + "</div>\n";
-}
 
 std::string header_html(const RunView& run) {
   const Json& document = run.document();
@@ -55,23 +37,12 @@ std::string header_html(const RunView& run) {
   return html + "<p>" + escape_html(join(facts, " \u00b7 ")) + "</p>\n</header>\n";
 }
 
-std::string tiles_html(const RunView& run) {
-  std::string html;
-  for (const Tile& tile : headline(run)) {
-    html += fmt::format(
-        "<div class=\"tile\"><dl><dt>{}</dt><dd class=\"value\">{}</dd><dd "
-        "class=\"detail\">{}</dd></dl></div>\n",
-        escape_html(tile.title), escape_html(tile.value), escape_html(tile.detail));
-  }
-  return html.empty() ? "" : "<div class=\"tiles\">\n" + html + "</div>\n";
-}
-
 std::string training_html(const RunView& run, const std::vector<Json>& metrics) {
   const Json& stages = list_at(run.document(), "stages");
   const std::string metric = stages.empty() ? "top1" : text_at(stages.front(), "metric_name");
   const TrainingCurves curves = training_curves(metrics, metric);
-  return columns(figure(curves.loss.title, "mean and spread", to_svg(curves.loss)) +
-                 figure(curves.metric.title, metric + ", evaluation data", to_svg(curves.metric))) +
+  return columns_html(figure_html(curves.loss.title, "mean and spread", to_svg(curves.loss)) +
+                      figure_html(curves.metric.title, metric + ", evaluation data", to_svg(curves.metric))) +
          to_html(run.stages());
 }
 
@@ -108,9 +79,9 @@ std::string latency_html(const RunView& run) {
     });
     chart.title = fmt::format("Latency at batch {}", batch);
     chart.description = "Median milliseconds a batch, the tick is the 90th percentile";
-    figures += figure(chart.title, "median, tick: 90th percentile", to_svg(chart));
+    figures += figure_html(chart.title, "median, tick: 90th percentile", to_svg(chart));
   }
-  return figures.empty() ? "" : legend(run) + columns(figures);
+  return figures.empty() ? "" : legend(run) + columns_html(figures);
 }
 
 std::string skipped_html(const RunView& run) {
@@ -149,9 +120,9 @@ std::string sparsity_html(const RunView& run) {
       if (to_svg(BarChart{"", chart.description, bars[other], 1}) == svg) alike.push_back(other);
     }
     chart.title = "Sparsity by layer, " + join(alike, ", ");
-    figures += figure(join(alike, ", "), "share of zeros", to_svg(chart));
+    figures += figure_html(join(alike, ", "), "share of zeros", to_svg(chart));
   }
-  return columns(figures);
+  return columns_html(figures);
 }
 
 std::string recipe_html(const RunView& run) {
@@ -166,32 +137,31 @@ std::string recipe_html(const RunView& run) {
 std::string report_html(const Json& results, const std::vector<Json>& metrics) {
   check_run_schema(results);
   const RunView run(results);
-  std::string html = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
-  html += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
-  html += escape_html(text_at(results, "name")) + " \u2013 compression report</title>\n";
-  html += std::string("<style>") + page_style() + "</style>\n</head>\n<body>\n<main>\n";
-  html += header_html(run) + tiles_html(run);
+  std::string html;
+  html += header_html(run) + tiles_html(headline(run));
+  html += section_html("Checks", "What the recipe asked for, and what was measured.",
+                       to_html(run.checks(), false));
   html +=
-      section("Checks", "What the recipe asked for, and what was measured.", to_html(run.checks(), false));
-  html += section("Training", "Every stage of the run, one behind another.", training_html(run, metrics));
-  html += section(
+      section_html("Training", "Every stage of the run, one behind another.", training_html(run, metrics));
+  html += section_html(
       "Deployment",
       "The exported files on the engines that will run them. Accuracy is what each engine computes; speed-up "
       "is over the float model on the same engine.",
       latency_html(run) + to_html(run.deployment()) + skipped_html(run) + to_html(run.sizes()));
-  html += section(
+  html += section_html(
       "Agreement",
       "Outputs compared sample by sample. SNR is 200 dB where they are equal; top-1 is the largest value of "
       "the first output.",
       to_html(run.agreement(), false));
-  html += section("Sparsity by layer", "Where the zeros are.", sparsity_html(run));
-  html += section("Quantization", "What stayed in float, and why.", to_html(run.quantization()));
-  html += section("Environment", "Where these figures were measured.", to_html(run.environment(), false));
-  html += section("Recipe", "The recipe as it ran.", recipe_html(run));
+  html += section_html("Sparsity by layer", "Where the zeros are.", sparsity_html(run));
+  html += section_html("Quantization", "What stayed in float, and why.", to_html(run.quantization()));
+  html +=
+      section_html("Environment", "Where these figures were measured.", to_html(run.environment(), false));
+  html += section_html("Recipe", "The recipe as it ran.", recipe_html(run));
   html +=
       "<footer>Made from results.json and metrics.jsonl of the run "
-      "folder.</footer>\n</main>\n</body>\n</html>\n";
-  return html;
+      "folder.</footer>\n";
+  return page_html(text_at(results, "name") + " \u2013 compression report", html);
 }
 
 }  // namespace mc

@@ -37,21 +37,6 @@ class OutputsFile {
   std::filesystem::path path_;
 };
 
-void write_outputs(const std::filesystem::path& path, const InferFunction& infer, Loader& loader,
-                   const std::vector<PortInfo>& outputs) {
-  std::vector<std::vector<at::Tensor>> parts(outputs.size());
-  std::vector<at::Tensor> labels;
-  while (const auto batch = loader.next()) {
-    const std::vector<at::Tensor> values = infer(batch->inputs);
-    for (size_t i = 0; i < parts.size(); ++i) parts[i].push_back(values.at(i));
-    if (batch->labels.defined()) labels.push_back(batch->labels);
-  }
-  std::vector<std::pair<std::string, at::Tensor>> arrays;
-  for (size_t i = 0; i < parts.size(); ++i) arrays.emplace_back(outputs[i].name, at::cat(parts[i]));
-  if (!labels.empty()) arrays.emplace_back("labels", at::cat(labels));
-  write_npz(path, arrays);
-}
-
 std::string last_line(const std::string& text) {
   const size_t end = text.find_last_not_of(" \t\r\n");
   if (end == std::string::npos) return "";
@@ -60,19 +45,8 @@ std::string last_line(const std::string& text) {
                      end - (begin == std::string::npos ? 0 : begin + 1) + 1);
 }
 
-}  // namespace
-
-bool is_command_metric(const std::string& metric) {
-  return metric.starts_with(kPrefix);
-}
-
-double command_metric(const std::string& metric, const InferFunction& infer, Loader& loader,
-                      const std::vector<PortInfo>& outputs) {
-  const std::string command = metric.substr(kPrefix.size());
-  MC_CHECK(command.find_first_not_of(' ') != std::string::npos, "the metric '{}' names no command", metric);
-  const OutputsFile file;
-  write_outputs(file.path(), infer, loader, outputs);
-  FILE* pipe = popen(fmt::format("{} '{}'", command, file.path().string()).c_str(), "r");
+double number_printed_by(const std::string& command) {
+  FILE* pipe = popen(command.c_str(), "r");
   MC_CHECK(pipe, "cannot start '{}'", command);
   std::string printed;
   std::array<char, 4096> part;
@@ -86,6 +60,50 @@ double command_metric(const std::string& metric, const InferFunction& infer, Loa
   MC_CHECK(!line.empty() && *end == '\0' && value == value, "'{}' printed no number in its last line: '{}'",
            command, line);
   return value;
+}
+
+class CommandMetric : public Metric {
+ public:
+  CommandMetric(const std::string& metric, std::vector<std::string> output_names)
+      : command_(metric.substr(kPrefix.size())),
+        output_names_(std::move(output_names)),
+        parts_(output_names_.size()) {
+    MC_CHECK(command_.find_first_not_of(' ') != std::string::npos, "the metric '{}' names no command",
+             metric);
+  }
+  std::string name() const override { return std::string(kPrefix) + command_; }
+  bool larger_is_better() const override { return true; }
+
+  void add(const std::vector<at::Tensor>& outputs, const at::Tensor& labels) override {
+    for (size_t i = 0; i < parts_.size(); ++i) parts_[i].push_back(outputs.at(i));
+    if (labels.defined()) labels_.push_back(labels);
+  }
+
+  double value() const override {
+    std::vector<std::pair<std::string, at::Tensor>> arrays;
+    for (size_t i = 0; i < parts_.size(); ++i) arrays.emplace_back(output_names_[i], at::cat(parts_[i]));
+    if (!labels_.empty()) arrays.emplace_back("labels", at::cat(labels_));
+    const OutputsFile file;
+    write_npz(file.path(), arrays);
+    return number_printed_by(fmt::format("{} '{}'", command_, file.path().string()));
+  }
+
+ private:
+  std::string command_;
+  std::vector<std::string> output_names_;
+  std::vector<std::vector<at::Tensor>> parts_;  // by output
+  std::vector<at::Tensor> labels_;
+};
+
+}  // namespace
+
+bool is_command_metric(const std::string& metric) {
+  return metric.starts_with(kPrefix);
+}
+
+std::unique_ptr<Metric> make_command_metric(const std::string& metric,
+                                            std::vector<std::string> output_names) {
+  return std::make_unique<CommandMetric>(metric, std::move(output_names));
 }
 
 }  // namespace mc

@@ -3,19 +3,18 @@
 // `labels`; the last line that it prints is the number, larger is better.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "mc/data/loader.h"
 #include "mc/data/metric.h"
-#include "mc/deploy/engine.h"
 
 namespace mc {
 
 bool is_command_metric(const std::string& metric);
 
-// Throws Error when the command fails or prints no number, with what it printed.
-double command_metric(const std::string& metric, const InferFunction& infer, Loader& loader,
-                      const std::vector<PortInfo>& outputs);
+// Gathers what it is given; labels may be undefined tensors. value() runs the command: Error when it fails or
+// prints no number, with what it printed. Throws Error where no command is named.
+std::unique_ptr<Metric> make_command_metric(const std::string& metric, std::vector<std::string> output_names);
 
 }  // namespace mc

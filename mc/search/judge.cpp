@@ -4,7 +4,8 @@
 
 #include "mc/base/error.h"
 #include "mc/base/interrupt.h"
-#include "mc/data/metric.h"
+#include "mc/base/log.h"
+#include "mc/data/loader.h"
 #include "mc/deploy/compare.h"
 #include "mc/deploy/engine.h"
 #include "mc/deploy/model_files.h"
@@ -17,9 +18,7 @@ std::unique_ptr<Loader> judge_loader(const JudgeData& data) {
   LoaderOptions options;
   options.batch_size = data.batch_size;
   options.normalization = data.normalization;
-  auto loader = std::make_unique<Loader>(data.test, options);
-  loader->start(0);
-  return loader;
+  return std::make_unique<Loader>(data.test, options);
 }
 
 }  // namespace
@@ -64,19 +63,27 @@ Judge::Judge(std::filesystem::path reference, JudgeData data, std::string engine
   reference_judgement_.snr_db = 200;
   reference_judgement_.top1_agreement = 1;
   reference_judgement_.bytes = model_file_bytes(reference_);
-  reference_judgement_.metric = metric_of(reference_);
+  if (!metric_.empty()) reference_judgement_.metric = reference_metric();
 }
 
-std::optional<double> Judge::metric_of(const std::filesystem::path& model) const {
-  if (metric_.empty()) return std::nullopt;
-  const auto session = find_engine(engine_).load(model, {});
-  const auto infer = [&](const std::vector<at::Tensor>& inputs) {
-    if (interrupted()) throw Error("interrupted while measuring", ErrorKind::kInterrupted);
-    return infer_in_pieces(*session, inputs);
-  };
+std::unique_ptr<Metric> Judge::new_metric() const {
+  return is_command_metric(metric_) ? make_command_metric(metric_, output_names_) : make_metric(metric_);
+}
+
+double Judge::reference_metric() {
+  const auto session = find_engine(engine_).load(reference_, {});
+  for (const PortInfo& output : session->outputs()) output_names_.push_back(output.name);
+  const auto metric = new_metric();
   const auto loader = judge_loader(data_);
-  if (is_command_metric(metric_)) return command_metric(metric_, infer, *loader, session->outputs());
-  return evaluate(infer, *loader, metric_, fmt::format("{} of {}", metric_, model.filename().string())).value;
+  Progress progress(fmt::format("{} of {}", metric_, reference_.filename().string()), loader->samples());
+  int64_t done = 0;
+  loader->start(0);
+  while (const std::optional<Batch> batch = loader->next()) {
+    if (interrupted()) throw Error("interrupted while measuring", ErrorKind::kInterrupted);
+    metric->add(infer_in_pieces(*session, batch->inputs), batch->labels);
+    progress.update(done += batch->size());
+  }
+  return metric->value();
 }
 
 Judgement Judge::judge(const std::filesystem::path& model) const {
@@ -85,11 +92,15 @@ Judgement Judge::judge(const std::filesystem::path& model) const {
   CompareOptions options;
   options.engine = engine_;
   options.batch_size = data_.batch_size;
+  const auto metric = metric_.empty() ? nullptr : new_metric();
+  options.observe = [&](const Batch& batch, const auto&, const std::vector<at::Tensor>& outputs) {
+    if (metric) metric->add(outputs, batch.labels);
+  };
   const auto loader = judge_loader(data_);
   const Comparison comparison = compare(reference_, model, *loader, options);
   judgement.snr_db = comparison.min_snr_db();
   judgement.top1_agreement = comparison.top1_agreement;
-  judgement.metric = metric_of(model);
+  if (metric) judgement.metric = metric->value();
   return judgement;
 }
 

@@ -7,11 +7,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
 #include "mc/base/json.h"
 #include "mc/data/dataset.h"
+#include "mc/data/metric.h"
 #include "mc/data/transform.h"
 
 namespace mc {
@@ -56,7 +58,8 @@ class Judge {
   bool has_goal() const { return goal_.accuracy_drop || goal_.min_snr_db; }
 
  private:
-  std::optional<double> metric_of(const std::filesystem::path& model) const;
+  std::unique_ptr<Metric> new_metric() const;
+  double reference_metric();
   double drop(const Judgement& judgement) const;
 
   std::filesystem::path reference_;
@@ -65,6 +68,7 @@ class Judge {
   Goal goal_;
   std::string metric_;
   bool larger_is_better_ = true;
+  std::vector<std::string> output_names_;
   Judgement reference_judgement_;
 };
 

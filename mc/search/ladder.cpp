@@ -97,7 +97,8 @@ class Climber : public Ladder {
       options.mode = "ptq";
       options.rounding = "nearest";  // learning it again would cost far more than it tells
       const auto module = calibrated_module(model_, data_.calibration, data_.judge.normalization, options);
-      result_.sensitivity = sensitivity(*module, sensitivity_batches());
+      result_.sensitivity = sensitivity(*module, some_batches(data_.calibration, data_.judge.normalization,
+                                                              options_.sensitivity_samples, model_.graph));
     }
     return most_sensitive_first(result_.sensitivity);
   }
@@ -165,17 +166,6 @@ class Climber : public Ladder {
     if (best_step().remembered) return;
     write_onnx(candidate_, options_.output);
     memory_.set_on_disk(best_step().options);
-  }
-
-  std::vector<Batch> sensitivity_batches() const {
-    LoaderOptions loading;
-    loading.normalization = data_.judge.normalization;
-    loading.batch_size = data_.judge.batch_size;
-    Loader loader(take(data_.calibration, options_.sensitivity_samples), loading);
-    loader.start(0);
-    std::vector<Batch> batches;
-    while (auto batch = loader.next()) batches.push_back(std::move(*batch));
-    return batches;
   }
 
   void say(const LadderStep& step) const {

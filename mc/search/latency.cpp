@@ -96,15 +96,7 @@ class LatencyChooser {
 
   std::pair<double, double> medians(const std::filesystem::path& one,
                                     const std::filesystem::path& other) const {
-    BenchmarkOptions options;
-    options.engines = {latency_.engine};
-    options.batch_sizes = {latency_.batch};
-    options.seconds = latency_.seconds;
-    const std::vector<BenchmarkRow> rows = benchmark({one, other}, nullptr, options);
-    for (const BenchmarkRow& row : rows) {
-      MC_CHECK(row.skipped.empty(), "latency of {} on {}: {}", row.model.string(), row.engine, row.skipped);
-    }
-    return {rows.at(0).median_ms, rows.at(1).median_ms};
+    return median_ms(one, other, latency_);
   }
 
   const std::filesystem::path float_model_;
@@ -115,6 +107,19 @@ class LatencyChooser {
 };
 
 }  // namespace
+
+std::pair<double, double> median_ms(const std::filesystem::path& one, const std::filesystem::path& other,
+                                    const LatencyOptions& options) {
+  BenchmarkOptions timing;
+  timing.engines = {options.engine};
+  timing.batch_sizes = {options.batch};
+  timing.seconds = options.seconds;
+  const std::vector<BenchmarkRow> rows = benchmark({one, other}, nullptr, timing);
+  for (const BenchmarkRow& row : rows) {
+    MC_CHECK(row.skipped.empty(), "latency of {} on {}: {}", row.model.string(), row.engine, row.skipped);
+  }
+  return {rows.at(0).median_ms, rows.at(1).median_ms};
+}
 
 LatencyResult choose_by_latency(const std::filesystem::path& float_model, const QuantizeOptions& options,
                                 const QuantizeForTiming& quantize, const std::filesystem::path& folder,

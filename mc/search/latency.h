@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mc/base/json.h"
@@ -38,6 +39,11 @@ struct LatencyResult {
   bool pays = true;         // false: nothing is gained by quantizing on this engine
 };
 Json to_json(const LatencyResult& result);
+
+// Median milliseconds of two models on the engine, taking turns. Throws Error: an engine that is not there or
+// cannot run them.
+std::pair<double, double> median_ms(const std::filesystem::path& one, const std::filesystem::path& other,
+                                    const LatencyOptions& options);
 
 // Quantized models for timing, by options; ranges may come from few samples.
 using QuantizeForTiming = std::function<Model(const QuantizeOptions&)>;

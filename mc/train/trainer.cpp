@@ -10,6 +10,7 @@
 #include "mc/base/file.h"
 #include "mc/base/interrupt.h"
 #include "mc/base/log.h"
+#include "mc/module/mode_guard.h"
 #include "mc/onnx/onnx.h"
 #include "mc/train/stage_check.h"
 #include "mc/train/stage_log.h"
@@ -24,19 +25,6 @@ using Clock = std::chrono::steady_clock;
 double seconds_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
 }
-
-// Leaves the module in the mode in which it was found.
-class ModeGuard {
- public:
-  explicit ModeGuard(GraphModule& module) : module_(module), training_(module.is_training()) {}
-  ~ModeGuard() { module_.train(training_); }
-  ModeGuard(const ModeGuard&) = delete;
-  ModeGuard& operator=(const ModeGuard&) = delete;
-
- private:
-  GraphModule& module_;
-  bool training_;
-};
 
 class Stage {
  public:

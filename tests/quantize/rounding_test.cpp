@@ -255,7 +255,7 @@ TEST(WeightRange, FollowsTheOption) {
   EXPECT_TRUE(scales("auto", 4).equal(scales("max", 4)));  // rounding to nearest clips nothing well
   QuantizeOptions learned = four_bits("adaround");
   learned.weight_range = "auto";
-  EXPECT_TRUE(learned.weights_by_error());
+  EXPECT_TRUE(learned.weights_by_error(4));
   EXPECT_TRUE((scales("mse", 3) < scales("max", 3)).any().item<bool>());
 }
 
