@@ -45,7 +45,7 @@ struct LayerComparison : OutputComparison {  // of free-running models
   double steps = -1, differing = -1;
   LayerDifference local;  // fed with the reference's values of the layers before
   // Whether the layer by itself departs: by more than one step where both models quantize the value; else
-  // by an SNR below 20 dB where one does, 60 dB in float32 and 30 dB in shorter floats.
+  // by an SNR below 60 dB in float32 and 30 dB in shorter floats, 20 dB where one model alone is quantized.
   bool parts = false;
 };
 

@@ -72,7 +72,7 @@ class DifferenceSum {
 
 struct WatchedLayer {
   TapPair pair;
-  DType dtype = DType::kFloat;  // of the other model's value
+  double least_db = 0;  // of its own SNR, where steps do not tell
   bool compared = false;
   DifferenceSum running, local;
 
@@ -99,12 +99,9 @@ struct WatchedLayer {
 
  private:
   bool parts(const LayerDifference& difference) const {
-    constexpr double kQuantizedDb = 20, kFloatDb = 60, kShortFloatDb = 30;
-    const bool integers = difference.steps >= 0, both = integers == pair.reference.grid.has_value();
-    if (integers && (both || !pair.other.grid)) return difference.steps > 1;
-    double least = kQuantizedDb;
-    if (both) least = dtype == DType::kFloat ? kFloatDb : kShortFloatDb;
-    return !(difference.snr_db >= least);  // NaN parts
+    const bool alike = pair.reference.grid.has_value() || !pair.other.grid;
+    if (difference.steps >= 0 && alike) return difference.steps > 1;
+    return !(difference.snr_db >= least_db);  // NaN parts
   }
 };
 
@@ -183,9 +180,13 @@ class LayerPasses {
   LayerPasses(const std::filesystem::path& reference, const std::filesystem::path& other, Loader& loader,
               const CompareOptions& options)
       : reference_(read_typed(reference)), other_(read_typed(other)), loader_(loader), options_(options) {
+    constexpr double kQuantizedDb = 20, kFloatDb = 60, kShortFloatDb = 30;
+    const bool alike = has_quantizers(reference_.graph) == has_quantizers(other_.graph);
     for (TapPair& pair : match_taps(reference_, other_)) {
       const auto type = other_.graph.type_of(pair.other.tensor);
-      layers_.push_back({std::move(pair), type ? type->dtype : DType::kFloat, false, {}, {}});
+      const bool is_short = type && (type->dtype == DType::kFloat16 || type->dtype == DType::kBFloat16);
+      const double least = alike ? (is_short ? kShortFloatDb : kFloatDb) : kQuantizedDb;
+      layers_.push_back({std::move(pair), least, false, {}, {}});
     }
     MC_CHECK(!layers_.empty(),
              "no value inside {} has a counterpart in {}: their values' names have nothing in "

@@ -65,11 +65,16 @@ class ExactConvolution {
     if (!zero && !context.node.input(5).empty()) return;
     at::Tensor w = to_aten(*weight, false).to(at::kFloat);
     if (zero) w = w - quant_parameter_along(to_aten(*zero, false).to(at::kFloat), 0, w.dim());
-    if (exact(w)) {
+    const at::Tensor sums = largest_sums(w);
+    const Tensor* bias = context.constant(8);
+    adds_bias_ = bias && bias->count() == sums.numel() &&
+                 holds(sums + to_aten(*bias, false).to(at::kDouble).flatten().abs());
+    if (holds(sums)) {
       parts_ = {w};
     } else {
       const at::Tensor high = at::round(w / 16);
-      if (exact(high) && exact(w - 16 * high)) parts_ = {16 * high, w - 16 * high};
+      if (holds(largest_sums(high)) && holds(largest_sums(w - 16 * high)))
+        parts_ = {16 * high, w - 16 * high};
     }
     for (at::Tensor& part : parts_) {
       if (part.dim() == 4) part = part.contiguous(at::MemoryFormat::ChannelsLast);
@@ -77,27 +82,32 @@ class ExactConvolution {
   }
 
   at::Tensor operator()(const KernelArgs& args) const {
-    const at::Tensor bias = args.has(8) ? args.in(8).to(at::kDouble) : at::Tensor();
-    if (parts_.empty()) return convolution_(centred(args, 0, 2, 1), centred(args, 3, 5, 0), bias);
-    at::Tensor x = args.in(0).to(at::kFloat);
-    if (args.has(2)) x = x - args.in(2).reshape({}).to(at::kFloat);
-    at::Tensor sums = convolution_(x, parts_[0].to(x.device()), {});
+    const at::Tensor bias = args.in_or(8);
+    if (parts_.empty()) {
+      return convolution_(centred(args, 0, 2, 1), centred(args, 3, 5, 0),
+                          bias.defined() ? bias.to(at::kDouble) : bias);
+    }
+    at::Tensor x = args.in(0).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+    if (args.has(2)) x.sub_(args.in(2).reshape({}).to(at::kFloat));
+    const at::Tensor w = parts_[0].to(x.device());
+    if (adds_bias_) return convolution_(x, w, bias.to(at::kFloat));
+    at::Tensor sums = convolution_(x, w, {});
     if (parts_.size() == 1 && !bias.defined()) return sums;
     sums = sums.to(at::kDouble);
     if (parts_.size() == 2) sums += convolution_(x, parts_[1].to(x.device()), {});
-    return bias.defined() ? sums.add_(quant_parameter_along(bias, 1, sums.dim())) : sums;
+    return bias.defined() ? sums.add_(quant_parameter_along(bias.to(at::kDouble), 1, sums.dim())) : sums;
   }
 
  private:
-  // Sums by output channel, zeros of the padding included, in any order.
-  static bool exact(const at::Tensor& weight) {
-    if (weight.numel() == 0) return true;
-    return weight.abs().flatten(1).sum(1, false, at::kDouble).max().item<double>() * kLargestCode <=
-           kFloatIntegers;
+  // Of each output channel, with zeros in the padding, in any order.
+  static at::Tensor largest_sums(const at::Tensor& weight) {
+    return weight.abs().flatten(1).sum(1, false, at::kDouble) * kLargestCode;
   }
+  static bool holds(const at::Tensor& sums) { return sums.le(kFloatIntegers).all().item<bool>(); }
 
   Convolution convolution_;
-  std::vector<at::Tensor> parts_;
+  std::vector<at::Tensor> parts_;  // floats; none where the sums need doubles
+  bool adds_bias_ = false;         // sums of floats hold with the bias too
 };
 
 Kernel bind_qlinear_conv(const BindContext& context) {
