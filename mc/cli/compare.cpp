@@ -40,13 +40,35 @@ void add_rows(std::vector<std::vector<std::string>>& table, const std::vector<Ou
   }
 }
 
+std::string steps_text(double steps) {
+  return steps < 0 ? "-" : fmt::format("{:.0f}", steps);
+}
+std::string percent_text(double part) {
+  return part < 0 ? "-" : fmt::format("{:.4f}", 100 * part);
+}
+
+void print_layers(const Comparison& comparison) {
+  std::vector<std::vector<std::string>> table = {
+      {"value", "SNR dB", "steps", "% differ", "own SNR dB", "own steps", "own % differ", "computed by"}};
+  for (const LayerComparison& layer : comparison.layers) {
+    const LayerDifference& own = layer.local;
+    table.push_back({layer.name, fmt::format("{:.2f}", layer.snr_db), steps_text(layer.steps),
+                     percent_text(layer.differing), fmt::format("{:.2f}", own.snr_db), steps_text(own.steps),
+                     percent_text(own.differing), layer.node + (layer.parts ? "  <- parts" : "")});
+  }
+  print(align(table));
+  const LayerComparison* first = comparison.first_that_parts();
+  print(first ? fmt::format("\nfirst to part: {}, value '{}'\n\n", first->node, first->name)
+              : std::string("\nno layer parts from the reference by itself\n\n"));
+}
+
 void print_comparison(const CompareArguments& arguments, const Comparison& comparison,
                       const std::string& data) {
   print(fmt::format("{} on {} against {} on {}, {} samples: {}\n\n", comparison.other.string(),
                     comparison.other_engine, comparison.reference.string(), comparison.engine,
                     comparison.samples, data));
-  std::vector<std::vector<std::string>> table = {{"value", "MSE", "SNR dB", "cosine", "largest difference"}};
-  add_rows(table, comparison.layers);
+  if (!comparison.layers.empty()) print_layers(comparison);
+  std::vector<std::vector<std::string>> table = {{"output", "MSE", "SNR dB", "cosine", "largest difference"}};
   add_rows(table, comparison.outputs);
   print(align(table));
   print(fmt::format("\ntop-1 agreement {:.4f}\n", comparison.top1_agreement));
@@ -100,7 +122,8 @@ void add_compare(CLI::App& program, Action& action) {
   command->add_option("--engine", options->engines, "Engine of both, or one for each: onnxruntime,torch")
       ->delimiter(',')
       ->allow_extra_args(false);
-  command->add_flag("--per-layer", options->per_layer, "Compare the values inside too (on the torch engine)");
+  command->add_flag("--per-layer", options->per_layer,
+                    "Compare the values inside too, name the first node that parts");
   command->add_option("--min-snr", options->min_snr, "Exit with 1 when an output's SNR is below")
       ->type_name("DB");
   command->add_option("--min-agreement", options->min_agreement, "Exit with 1 when top-1 agreement is below")

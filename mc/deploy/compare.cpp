@@ -46,10 +46,44 @@ Json to_json(const OutputComparison& output) {
           {"max_abs", output.max_abs}};
 }
 
-Json list(const std::vector<OutputComparison>& outputs) {
+Json number_or_null(double value) {
+  return value < 0 ? Json() : Json(value);
+}
+
+Json to_json(const LayerComparison& layer) {
+  Json json = to_json(static_cast<const OutputComparison&>(layer));
+  json["node"] = layer.node;
+  json["steps"] = number_or_null(layer.steps);
+  json["differing"] = number_or_null(layer.differing);
+  json["local"] = {{"snr_db", layer.local.snr_db},
+                   {"max_abs", layer.local.max_abs},
+                   {"steps", number_or_null(layer.local.steps)},
+                   {"differing", number_or_null(layer.local.differing)}};
+  json["parts"] = layer.parts;
+  return json;
+}
+
+template <class T>
+Json list(const std::vector<T>& outputs) {
   Json result = Json::array();
-  for (const OutputComparison& output : outputs) result.push_back(to_json(output));
+  for (const T& output : outputs) result.push_back(to_json(output));
   return result;
+}
+
+// Watching must not change which kernels an engine runs. Where it did, the outputs tell.
+void check_undisturbed(const Comparison& comparison) {
+  constexpr double kAlikeDb = 3, kExactDb = 100;
+  for (const OutputComparison& output : comparison.outputs) {
+    for (const LayerComparison& layer : comparison.layers) {
+      if (layer.name != output.name || std::min(layer.snr_db, output.snr_db) > kExactDb) continue;
+      if (std::abs(layer.snr_db - output.snr_db) > kAlikeDb) {
+        warn(
+            "output '{}' has SNR {:.1f} dB, and {:.1f} dB where the values inside are watched: an engine "
+            "computes otherwise then, so the layers' figures are not exactly those of the plain model",
+            output.name, output.snr_db, layer.snr_db);
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -113,8 +147,6 @@ Comparison compare(const std::filesystem::path& reference, const std::filesystem
   const std::vector<PortInfo>& ports = session->outputs();
   MC_CHECK(ports.size() == other_session->outputs().size(), "{} has {} outputs, {} has {}",
            reference.string(), ports.size(), other.string(), other_session->outputs().size());
-  std::unique_ptr<LayerFidelity> layers;
-  if (options.per_layer) layers = std::make_unique<LayerFidelity>(reference, other, options.options.device);
 
   std::vector<Fidelity> fidelities(ports.size());
   Agreement agreement;
@@ -132,7 +164,6 @@ Comparison compare(const std::filesystem::path& reference, const std::filesystem
     }
     agreement.add(expected[0], got[0]);
     if (options.observe) options.observe(*batch, expected, got);
-    if (layers) layers->add(batch->inputs);
     result.samples += batch->size();
     progress.update(result.samples);
   }
@@ -140,11 +171,23 @@ Comparison compare(const std::filesystem::path& reference, const std::filesystem
            other.string());
   for (size_t i = 0; i < ports.size(); ++i) result.outputs.push_back(summarize(ports[i].name, fidelities[i]));
   result.top1_agreement = agreement.share();
-  if (layers) result.layers = layers->results();
+  if (options.per_layer) {
+    session.reset();
+    other_session.reset();
+    result.layers = compare_layers(reference, other, loader, options);
+    check_undisturbed(result);
+  }
   return result;
 }
 
+const LayerComparison* Comparison::first_that_parts() const {
+  const auto found =
+      std::find_if(layers.begin(), layers.end(), [](const auto& layer) { return layer.parts; });
+  return found == layers.end() ? nullptr : &*found;
+}
+
 Json to_json(const Comparison& comparison) {
+  const LayerComparison* parting = comparison.first_that_parts();
   return {{"reference", comparison.reference.string()},
           {"engine", comparison.engine},
           {"other", comparison.other.string()},
@@ -152,7 +195,8 @@ Json to_json(const Comparison& comparison) {
           {"samples", comparison.samples},
           {"outputs", list(comparison.outputs)},
           {"top1_agreement", comparison.top1_agreement},
-          {"layers", list(comparison.layers)}};
+          {"layers", list(comparison.layers)},
+          {"parts_at", parting ? Json(parting->node) : Json()}};
 }
 
 Json to_json(const std::vector<Comparison>& comparisons, bool passed) {

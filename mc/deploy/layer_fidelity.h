@@ -1,35 +1,24 @@
-// Fidelity of the values inside two models, computed by our own executor.
+// Fidelity of the values inside two models, as engines compute them.
 #pragma once
 
 #include <filesystem>
-#include <map>
-#include <string>
 #include <vector>
 
 #include "mc/deploy/compare.h"
-#include "mc/module/graph_module.h"
 
 namespace mc {
 
 // Values correspond when they have the same name, or when the node that makes one stands for the node that
-// makes the other (provenance, kSources). Constants and values that are not float are left out.
-class LayerFidelity {
- public:
-  // Throws Error when no value of one model has a counterpart in the other.
-  LayerFidelity(const std::filesystem::path& reference, const std::filesystem::path& other,
-                const std::string& device);
-
-  void add(const std::vector<at::Tensor>& inputs);
-  std::vector<OutputComparison> results() const;  // in the reference's order
-
- private:
-  GraphModule reference_;
-  GraphModule other_;
-  std::map<std::string, std::string> counterpart_;  // value of `other_` -> value of `reference_`
-  std::vector<std::string> order_;
-  std::map<std::string, Fidelity> fidelities_;
-};
-
-OutputComparison summarize(const std::string& name, const Fidelity& fidelity);
+// makes the other (provenance, kSources). Which are watched: tap_points() of `other`.
+//
+// Each is compared twice: as both models run from the inputs to it, so that differences add up, and as the
+// other model computes it from the reference's own values of the layer before (brought onto the other's
+// quantization grid where these differ), so that the difference is the layer's own.
+//
+// Reads the loader once for every share of the values that takes options.layer_bytes. Throws Error when no
+// value of one model has a counterpart in the other, or the loader gives nothing.
+std::vector<LayerComparison> compare_layers(const std::filesystem::path& reference,
+                                            const std::filesystem::path& other, Loader& loader,
+                                            const CompareOptions& options);
 
 }  // namespace mc

@@ -196,6 +196,7 @@ std::unique_ptr<Plan> inference_plan(const Compiled& compiled, const ModuleOptio
   drop_idle_quantizers(model);
   infer_shapes(model);
   fold_types(model);
+  if (options.device.is_cpu()) fuse_integer(model);
   fold_constants(model, {.foldable = {}, .quantizers = true, .as_initializers = true});
   drop_identity(model);
   fuse_pad(model);

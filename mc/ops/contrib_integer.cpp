@@ -64,14 +64,17 @@ Kernel bind_qgemm(const BindContext& context) {
   const bool trans_a = context.node.get_int("transA", 0) != 0;
   const bool trans_b = context.node.get_int("transB", 0) != 0;
   return [=](const KernelArgs& args) {
+    MC_CHECK(!args.has(7) || args.has(8), "y_scale is there and y_zero_point is not");
     const at::Tensor a = trans_a ? args.in(0).t() : args.in(0);
     const at::Tensor b = trans_b ? args.in(3).t() : args.in(3);
     at::Tensor sums = at::mm(less_zero_point(a, args.in_or(2), -2), less_zero_point(b, args.in_or(5), -1));
     if (args.has(6)) sums = sums + args.in(6).to(at::kDouble);
-    const at::Tensor y = rescaled(sums * alpha, args.in(1), args.in(4), {});
+    // One factor in float, in this order, as ONNX Runtime has it.
+    at::Tensor factor = args.in(1).reshape({}) * alpha * quant_parameter_along(args.in(4), -1, sums.dim());
+    if (args.has(7)) factor = factor / args.in(7).reshape({});
+    const at::Tensor y = sums.to(at::kFloat) * factor;
     if (!args.has(7)) return args.out(0, y);
-    MC_CHECK(args.has(8), "y_scale is there and y_zero_point is not");
-    args.out(0, round_to(y / args.in(7).reshape({}), args.in(8).reshape({}), args.slot(8).dtype(), true));
+    args.out(0, round_to(y, args.in(8).reshape({}), args.slot(8).dtype(), true));
   };
 }
 

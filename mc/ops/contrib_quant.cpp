@@ -1,4 +1,6 @@
 // The Microsoft domain: operators of quantized tensors. Each means: dequantize, compute in float, quantize.
+// Sums, products and averages round where ONNX Runtime's own kernels round, so that ties fall alike: often
+// with the zero point added before, which moves the even integers.
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
@@ -34,13 +36,35 @@ Kernel quantized_unary(std::function<at::Tensor(const at::Tensor&)> function) {
   };
 }
 
-std::function<Kernel(const BindContext&)> bind_qlinear_binary(at::Tensor (*function)(const at::Tensor&,
-                                                                                     const at::Tensor&)) {
-  return [function](const BindContext&) -> Kernel {
-    return [function](const KernelArgs& args) {
-      args.out(
-          0, quantized_output(function(dequantized_input(args, 0), dequantized_input(args, 3)), args, 6, 0));
-    };
+// A zero point (0 where omitted) as one float.
+at::Tensor zero_point(const KernelArgs& args, size_t i, const at::Tensor& like) {
+  return args.has(i) ? args.in(i).reshape({}).to(at::kFloat)
+                     : at::zeros({}, like.options().dtype(at::kFloat));
+}
+
+// a * b + c rounded once: the product of an integer of 8 bits and a float is exact in double.
+at::Tensor multiply_add(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c) {
+  return (a.to(at::kDouble) * b.to(at::kDouble) + c).to(at::kFloat);
+}
+
+Kernel bind_qlinear_add(const BindContext&) {
+  return [](const KernelArgs& args) {
+    const at::Tensor &a = args.in(0), &b = args.in(3), scale = args.in(6).reshape({});
+    const at::Tensor ratio_a = args.in(1).reshape({}) / scale, ratio_b = args.in(4).reshape({}) / scale;
+    const at::Tensor fixed =
+        zero_point(args, 7, a) - (ratio_a * zero_point(args, 2, a) + ratio_b * zero_point(args, 5, b));
+    args.out(0, round_to(multiply_add(a, ratio_a, multiply_add(b, ratio_b, fixed)), {}, args.slot(0).dtype(),
+                         true));
+  };
+}
+
+Kernel bind_qlinear_mul(const BindContext&) {
+  return [](const KernelArgs& args) {
+    const at::Tensor &a = args.in(0), &b = args.in(3);
+    const at::Tensor factor = args.in(1).reshape({}) * args.in(4).reshape({}) / args.in(6).reshape({});
+    const at::Tensor product =
+        (a.to(at::kFloat) - zero_point(args, 2, a)) * (b.to(at::kFloat) - zero_point(args, 5, b));
+    args.out(0, round_to(product * factor + zero_point(args, 7, a), {}, args.slot(0).dtype(), true));
   };
 }
 
@@ -54,11 +78,14 @@ void infer_qlinear_binary(InferContext& context) {
 // The pool of [batch, channels, space...], or, with channels_last, of [batch, space..., channels].
 Kernel bind_qlinear_average_pool(const BindContext& context) {
   const bool last = context.node.get_int("channels_last", 0) != 0;
-  return quantized_unary([last, pool = operator_function(pool_ops(), "AveragePool", context.node.attributes)](
-                             const at::Tensor& x) {
+  return [last, pool = operator_function(pool_ops(), "AveragePool", context.node.attributes)](
+             const KernelArgs& args) {
+    const at::Tensor x = dequantized_input(args, 0);
     MC_CHECK(x.dim() >= 3, "the input has {} dims; batch, channels and space are needed", x.dim());
-    return last ? pool({x.movedim(-1, 1).contiguous()}).movedim(1, -1) : pool({x});
-  });
+    const at::Tensor y = last ? pool({x.movedim(-1, 1).contiguous()}).movedim(1, -1) : pool({x});
+    args.out(0,
+             round_to(y / args.in(3).reshape({}) + zero_point(args, 4, x), {}, args.slot(0).dtype(), true));
+  };
 }
 
 void infer_qlinear_average_pool(InferContext& context) {
@@ -79,12 +106,21 @@ void infer_qlinear_average_pool(InferContext& context) {
 
 Kernel bind_qlinear_global_pool(const BindContext& context) {
   const bool last = context.node.get_int("channels_last", 0) != 0;
-  return quantized_unary([last](const at::Tensor& x) {
+  return [last](const KernelArgs& args) {
+    const at::Tensor& x = args.in(0);
     MC_CHECK(x.dim() >= 3, "the input has {} dims; batch, channels and space are needed", x.dim());
     std::vector<int64_t> axes;
-    for (int64_t axis = last ? 1 : 2; axis < x.dim() - (last ? 1 : 0); ++axis) axes.push_back(axis);
-    return x.mean(axes, /*keepdim=*/true);
-  });
+    int64_t size = 1;
+    for (int64_t axis = last ? 1 : 2; axis < x.dim() - (last ? 1 : 0); ++axis) {
+      axes.push_back(axis);
+      size *= x.size(axis);
+    }
+    const at::Tensor sums =
+        x.sum(axes, /*keepdim=*/true, at::kLong) - zero_point(args, 2, x).to(at::kLong) * size;
+    const at::Tensor factor = args.in(1).reshape({}) / (args.in(3).reshape({}) * static_cast<double>(size));
+    const at::Tensor zero = args.has(4) ? args.in(4).reshape({}) : at::Tensor();
+    args.out(0, round_to(sums.to(at::kFloat) * factor, zero, args.slot(0).dtype(), true));
+  };
 }
 
 void infer_qlinear_global_pool(InferContext& context) {
@@ -172,11 +208,9 @@ Op quantized_op(const char* name, std::function<Kernel(const BindContext&)> bind
 }  // namespace
 
 std::vector<Op> contrib_quant_ops() {
-  const auto add = [](const at::Tensor& a, const at::Tensor& b) { return at::add(a, b); };
-  const auto multiply = [](const at::Tensor& a, const at::Tensor& b) { return at::mul(a, b); };
   return {
-      quantized_op("QLinearAdd", bind_qlinear_binary(add), infer_qlinear_binary),
-      quantized_op("QLinearMul", bind_qlinear_binary(multiply), infer_qlinear_binary),
+      quantized_op("QLinearAdd", bind_qlinear_add, infer_qlinear_binary),
+      quantized_op("QLinearMul", bind_qlinear_mul, infer_qlinear_binary),
       quantized_op("QLinearSigmoid", bind_qlinear_sigmoid, infer_same_as_input),
       quantized_op("QLinearLeakyRelu", bind_qlinear_leaky_relu, infer_same_as_input),
       quantized_op("QLinearSoftmax", bind_qlinear_softmax, infer_same_as_input),

@@ -27,8 +27,11 @@ Slot round_to(const at::Tensor& scaled, const at::Tensor& zero_point, DType type
   const int64_t low = is_unsigned ? 0 : -(int64_t{1} << (bits - 1));
   const int64_t high = low + (int64_t{1} << bits) - 1;
   at::Tensor y = at::round(scaled);
-  if (zero_point.defined()) y = y + zero_point.to(y.scalar_type());
-  y = at::clamp(y, low, high);
+  if (zero_point.defined()) {
+    const at::Tensor zero = zero_point.to(y.scalar_type());
+    y = zero.dim() == 0 ? y.add_(zero) : y + zero;
+  }
+  y.clamp_(low, high);
   if (bits >= 8) return y.to(to_scalar_type(type));
   Slot slot = y.to(is_unsigned ? at::kByte : at::kChar);
   auto extra = std::make_shared<Slot::Extra>();

@@ -53,6 +53,14 @@ int fuse_conv(Model& model);
 // that it took in, else an Identity.
 int drop_idle_quantizers(Model& model);
 
+// What ONNX Runtime makes one integer kernel of becomes that kernel's operator, which rounds as the engine
+// does: Conv, Gemm, MatMul, Add, Mul, Concat, AveragePool and GlobalAveragePool between DequantizeLinear and
+// QuantizeLinear with 8-bit types and constant scales, with a Relu or Clip that the quantizer's range makes
+// superfluous; Gemm and MatMul also without a QuantizeLinear behind. QLinearConv, QLinearMatMul, and of
+// com.microsoft QGemm, MatMulIntegerToFloat, QLinearAdd, QLinearMul, QLinearConcat, QLinearAveragePool and
+// QLinearGlobalAveragePool. For plans of inference. Needs inferred types.
+int fuse_integer(Model& model);
+
 // Calls of model-local functions that have no kernel become the function's nodes, in subgraphs too.
 // Throws Error on recursion, a missing attribute or input count, and where the function imports another
 // version of an operator set than the model.

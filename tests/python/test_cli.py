@@ -235,6 +235,17 @@ def test_compare_and_its_gates(run, data):
     assert pair["samples"] == 128 and pair["layers"]
 
 
+def test_compare_names_the_layer_that_parts(run, data):
+    pytest.importorskip("onnxruntime")
+    model = run[0] / "models" / "quantize.onnx"
+    arguments = ["compare", model, model, "--data", data, "--engine", "torch,onnxruntime"]
+    pair = document(*arguments, "--per-layer")["pairs"][0]
+    steps = [layer["local"]["steps"] for layer in pair["layers"] if layer["steps"] is not None]
+    assert steps and max(steps) <= 1 and pair["parts_at"] is None
+    table = program(*arguments, "--per-layer").stdout
+    assert "no layer parts from the reference by itself" in table
+
+
 def test_quantize_writes_an_integer_model_and_says_what_it_did(run, data, tmp_path):
     folder, _ = run
     model, output = folder / "models" / "train.onnx", tmp_path / "int8.onnx"

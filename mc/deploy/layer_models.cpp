@@ -1,0 +1,112 @@
+#include "mc/deploy/layer_models.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "mc/base/error.h"
+#include "mc/onnx/onnx.h"
+
+namespace mc {
+namespace {
+
+ValueInfo info_of(const Graph& graph, const std::string& value) {
+  const auto type = graph.type_of(value);
+  MC_CHECK(type, "the type of value '{}' is not known", value);
+  ValueInfo info;
+  info.name = value;
+  info.type = *type;
+  return info;
+}
+
+void forget_infos(Graph& graph, const std::set<std::string>& values) {
+  std::erase_if(graph.value_infos, [&](const ValueInfo& info) { return values.contains(info.name); });
+}
+
+// A folder for one model and its external data, empty and gone afterwards.
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "mc_layers_XXXXXX").string();
+    MC_CHECK(mkdtemp(name.data()), "cannot make a folder in {}",
+             std::filesystem::temp_directory_path().string());
+    path_ = name;
+  }
+  ~ScratchFolder() {
+    std::error_code error;
+    for (const char* file : {"model.onnx", "model.onnx.data"}) std::filesystem::remove(path_ / file, error);
+    std::filesystem::remove(path_, error);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  std::filesystem::path file() const { return path_ / "model.onnx"; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace
+
+Model with_outputs(Model model, const std::vector<std::string>& outputs) {
+  Graph& graph = model.graph;
+  std::vector<ValueInfo> infos;
+  for (const std::string& output : outputs) infos.push_back(info_of(graph, output));
+  graph.outputs = std::move(infos);
+  forget_infos(graph, {outputs.begin(), outputs.end()});
+  graph.drop_unused();
+  return model;
+}
+
+Model cut_into_layers(Model model, const std::set<std::string>& cuts,
+                      const std::vector<std::string>& outputs) {
+  Graph& graph = model.graph;
+  const bool free_batch = fixed_batch(graph) < 0;
+  std::vector<ValueInfo> infos, fed;
+  for (const std::string& output : outputs) infos.push_back(info_of(graph, output));
+  for (const std::string& cut : cuts) fed.push_back(info_of(graph, cut));
+  graph.outputs.clear();
+  for (ValueInfo& info : fed) {
+    const std::string cut = info.name;
+    info.name = fed_name(cut);
+    // A value without a batch in front must not make the model look as if its batch were fixed.
+    if (free_batch && info.type.shape && !info.type.shape->empty()) info.type.shape->front() = Dim();
+    graph.replace_uses(cut, info.name);
+  }
+  graph.outputs = std::move(infos);
+  forget_infos(graph, {outputs.begin(), outputs.end()});
+  graph.inputs.insert(graph.inputs.end(), fed.begin(), fed.end());
+  graph.drop_unused();
+  const Uses uses(graph);
+  std::erase_if(graph.inputs, [&](const ValueInfo& input) {
+    return uses.consumers(input.name).empty() && !graph.initializer(input.name);
+  });
+  return model;
+}
+
+std::string fed_name(const std::string& value) {
+  return value + "/fed";
+}
+
+int64_t fixed_batch(const Graph& graph) {
+  for (const ValueInfo* input : graph.real_inputs()) {
+    const auto& shape = input->type.shape;
+    if (shape && !shape->empty() && shape->front().known()) return shape->front().value;
+  }
+  return -1;
+}
+
+int64_t bytes_of(const Graph& graph, const std::string& value) {
+  const auto type = graph.type_of(value);
+  if (!type || !type->is_tensor()) return 0;
+  int64_t bytes = std::max(1, dtype_bits(type->dtype) / 8);
+  for (const Dim& dim : type->shape.value_or(Shape())) bytes *= std::max<int64_t>(1, dim.value);
+  return bytes;
+}
+
+std::unique_ptr<Session> load_model(Engine& engine, const Model& model, const EngineOptions& options) {
+  const ScratchFolder folder;
+  write_onnx(model, folder.file());
+  return engine.load(folder.file(), options);
+}
+
+}  // namespace mc
