@@ -12,7 +12,7 @@
 #include "mc/base/error.h"
 #include "mc/ops/op.h"
 #include "mc/ops/slot.h"
-#include "mc/quantize/keep_float.h"
+#include "mc/quantize/name_patterns.h"
 #include "mc/rewrite/convert_opset.h"
 #include "mc/rewrite/pass.h"
 
@@ -37,7 +37,7 @@ class HalfConverter {
       : options_(options), model_(model), half_(options.type) {
     MC_CHECK(half_ == DType::kFloat16 || half_ == DType::kBFloat16,
              "models are converted to float16 or bfloat16, not to {}", dtype_name(half_));
-    check_keep_float(model_.graph, options.keep_float);
+    check_patterns("keep_float", options.keep_float, node_names(model_.graph));
     if (half_ == DType::kBFloat16 && model_.opset() < kBFloat16Opset) convert_opset(model_, kBFloat16Opset);
     apply_passes(model_, {"inline_functions", "inference_form", "infer_shapes"});
     for_each_graph(model_.graph, [&](const Graph& graph) {
@@ -163,7 +163,7 @@ class HalfConverter {
 
   // Why the node keeps float32; empty where it does not.
   std::string obstacle(const HalfScope& scope, const Node& node) const {
-    if (kept_float(node, options_.keep_float)) return "named in keep_float";
+    if (matches(node, options_.keep_float)) return "named in keep_float";
     if (const char* reason = half_obstacle(node, half_)) return reason;
     for (const auto* values : {&node.inputs, &node.outputs}) {
       for (const std::string& value : *values) {

@@ -4,7 +4,7 @@
 
 #include "mc/base/error.h"
 #include "mc/ops/slot.h"
-#include "mc/quantize/keep_float.h"
+#include "mc/quantize/name_patterns.h"
 #include "mc/rewrite/passes.h"
 
 namespace mc {
@@ -18,7 +18,7 @@ size_t matrix_port(const Node& node) {
 // Why the layer stays float; empty when it does not.
 std::string matrix_obstacle(const Graph& graph, const Uses& uses, const Node& node,
                             const std::vector<std::string>& keep_float) {
-  if (kept_float(node, keep_float)) return "named in keep_float";
+  if (matches(node, keep_float)) return "named in keep_float";
   const std::string name = node.input(matrix_port(node));
   const Tensor* weight = graph.initializer(name) ? constant_value(graph, uses, name) : nullptr;
   if (!weight) return "its weight is not a constant";
@@ -46,7 +46,7 @@ std::string matrix_obstacle(const Graph& graph, const Uses& uses, const Node& no
 MatrixLayers find_matrix_layers(const Model& model, const std::vector<std::string>& keep_float,
                                 bool embeddings) {
   const Graph& graph = model.graph;
-  check_keep_float(graph, keep_float);
+  check_patterns("keep_float", keep_float, node_names(graph));
   const Uses uses(graph);
   MatrixLayers result;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {

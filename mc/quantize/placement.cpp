@@ -1,10 +1,8 @@
 #include "mc/quantize/placement.h"
 
-#include <algorithm>
-
 #include "mc/base/error.h"
-#include "mc/base/text.h"
 #include "mc/ops/op.h"
+#include "mc/quantize/name_patterns.h"
 
 namespace mc {
 namespace {
@@ -61,19 +59,10 @@ class Placer {
       MC_CHECK(!computes_on_integers(node),
                "{} : the model is already quantized; start from its float version", node.label());
     }
-    check_patterns("keep_float", options_.keep_float);
-    check_patterns("requantize", options_.requantize);
-  }
-
-  void check_patterns(const char* key, const std::vector<std::string>& patterns) const {
-    for (const std::string& pattern : patterns) {
-      const bool found = std::any_of(graph_.nodes.begin(), graph_.nodes.end(),
-                                     [&](const Node& node) { return glob_match(pattern, node.name); });
-      if (found) continue;
-      std::vector<std::string> names;
-      for (const Node& node : graph_.nodes) names.push_back(node.name);
-      fail("quantize.{}: no node matches '{}'{}", key, pattern, did_you_mean(pattern, names));
-    }
+    std::vector<std::string> names;  // only the outermost graph is quantized
+    for (const Node& node : graph_.nodes) names.push_back(node.name);
+    check_patterns("quantize.keep_float", options_.keep_float, names);
+    check_patterns("quantize.requantize", options_.requantize, names);
   }
 
   // Pairs, integer operators of ONNX, those of ONNX Runtime, and our own.
@@ -85,12 +74,7 @@ class Placer {
     return type.ends_with("Integer") || type == "DequantizeLinear";
   }
 
-  static bool named(const std::vector<std::string>& patterns, const Node& node) {
-    return std::any_of(patterns.begin(), patterns.end(),
-                       [&](const std::string& pattern) { return glob_match(pattern, node.name); });
-  }
-
-  bool kept_float(const Node& node) const { return named(options_.keep_float, node); }
+  bool kept_float(const Node& node) const { return matches(node, options_.keep_float); }
 
   // Why the layer stays float; empty when it does not.
   std::string obstacle(const Node& node) const {
@@ -141,7 +125,7 @@ class Placer {
   }
 
   void requantize(const Node& node) {
-    if (named(options_.requantize, node)) placement_.values.insert(node.outputs[0]);
+    if (matches(node, options_.requantize)) placement_.values.insert(node.outputs[0]);
   }
 
   void place_embedding(const Node& node) {
