@@ -25,6 +25,7 @@ class FileQuantizer {
   QuantizeFileReport run() {
     check();
     quantize();
+    read_kernels_back();
     if (!test_.dataset) return std::move(report_);
     compare_files();
     measure();
@@ -104,6 +105,20 @@ class FileQuantizer {
     return select_fields(open_dataset(options().data, "train", fields_of(model)), input_names(model));
   }
 
+  // Needs no data on engines that write down their graph.
+  void read_kernels_back() {
+    const std::string& mode = options().how.mode;
+    if ((mode != "ptq" && mode != "dynamic") || !pays()) return;
+    for (Engine* engine : all_engines()) {
+      if (engine->name() != options().how.quantize.target || !engine->available()) continue;
+      try {
+        report_.kernels = read_kernels(*engine, options().output, test_.dataset.get());
+      } catch (const Error& error) {
+        warn("the kernels of {} could not be read back: {}", engine->name(), error.what());
+      }
+    }
+  }
+
   void compare_files() {
     CompareOptions compare_options;
     compare_options.engine = engine_;
@@ -179,6 +194,7 @@ Json to_json(const QuantizeFileReport& report) {
           {"layers", layers},
           {"clamped", clamped},
           {"comparison", comparison},
+          {"kernels", report.kernels ? to_json(*report.kernels) : Json()},
           {"engine_note", report.engine_note},
           {"metric", metric},
           {"data", report.data},
