@@ -47,12 +47,14 @@ int main(int argc, char** argv) {
                 rows[engine].median_ms / rows[options.engines.size() + engine].median_ms);
   }
 
-  mc::EngineOptions engine_options;
-  engine_options.optimized_model = folder / (name + ".optimized.onnx");
-  mc::find_engine("onnxruntime").load(int8_file, engine_options);
-  const mc::KernelCheck kernels = mc::check_integer_kernels(mc::read_onnx(engine_options.optimized_model));
-  std::printf("onnxruntime: %zu integer kernels, %zu float\n", kernels.integer.size(),
-              kernels.floating.size());
-  for (const std::string& kernel : kernels.floating) std::printf("  float: %s\n", kernel.c_str());
-  return kernels.floating.empty() ? 0 : 1;
+  bool all_integer = true;
+  for (const std::string& engine : options.engines) {
+    const auto kernels = mc::read_kernels(mc::find_engine(engine), int8_file);
+    if (!kernels) continue;
+    std::printf("%s: %zu integer kernels, %zu float\n", engine.c_str(), kernels->integer.size(),
+                kernels->floating.size());
+    for (const std::string& kernel : kernels->floating) std::printf("  float: %s\n", kernel.c_str());
+    all_integer = all_integer && kernels->floating.empty();
+  }
+  return all_integer ? 0 : 1;
 }

@@ -59,6 +59,13 @@ void print_compared(const QuantizeFileReport& report) {
   }
 }
 
+void print_kernels(const KernelCheck& kernels, const std::string& engine) {
+  std::string names = join(kernels.floating, ", ");
+  if (!names.empty()) names = ": " + names;
+  print(fmt::format("convolutions and matrix products on {}: {} in integer kernels, {} in float{}\n", engine,
+                    kernels.integer.size(), kernels.floating.size(), names));
+}
+
 void print_latency(const LatencyResult& latency, const std::string& engine) {
   std::vector<std::vector<std::string>> rows = {{"kind", "layers", "quantized ms", "float ms", "left"}};
   for (const LatencyChoice& choice : latency.choices) {
@@ -104,6 +111,7 @@ void print_quantized(const QuantizeFileReport& report) {
     print(fmt::format("calibrated by {} with {} samples in {}\n", mode_method(report.options.how),
                       report.calibration_samples, human_seconds(report.seconds)));
   }
+  if (report.kernels) print_kernels(*report.kernels, report.options.how.quantize.target);
   if (report.comparison) print_compared(report);
   if (report.latency) print_latency(*report.latency, report.options.how.quantize.target);
   print(fmt::format("as a page: {}\n", page_of(report.options.output).string()));

@@ -19,6 +19,7 @@ struct EngineOptions {
   std::string precision = "f32";          // what float parts run in: f32, bf16, f16 (where the engine can)
   std::string device = "cpu";             // torch engine: cpu, cuda, cuda:1
   std::filesystem::path optimized_model;  // where set, the engine writes its optimized graph there
+  bool profile = false;                   // remember what ran, for Session::kernels
 };
 
 // The sizes of `tensor` as messages give them: [32,3,224,224].
@@ -29,6 +30,13 @@ struct PortInfo {
   Type type;
 };
 
+// What an engine ran for one of its nodes.
+struct KernelRun {
+  std::string node;
+  std::string type;    // "Convolution", as the engine calls it
+  std::string kernel;  // "brgconv_avx512_amx_I8"
+};
+
 // A loaded model. infer() checks; engines write only infer_impl().
 class Session {
  public:
@@ -36,6 +44,8 @@ class Session {
   virtual const std::vector<PortInfo>& inputs() const = 0;
   virtual const std::vector<PortInfo>& outputs() const = 0;
   virtual std::string precision() const = 0;  // what it really runs in, as reported
+  // What the last run of a session loaded with `profile` executed; empty where the engine does not tell.
+  virtual std::vector<KernelRun> kernels() const { return {}; }
 
   // Inputs in the order of inputs(), on the CPU, contiguous or not. Throws Error when number, type, rank
   // or a fixed dim does not fit. The outputs own their memory.

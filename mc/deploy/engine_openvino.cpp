@@ -65,7 +65,9 @@ namespace {
   X(ov_infer_request_free) \
   X(ov_infer_request_set_input_tensor_by_index) \
   X(ov_infer_request_get_output_tensor_by_index) \
-  X(ov_infer_request_infer)
+  X(ov_infer_request_infer) \
+  X(ov_infer_request_get_profiling_info) \
+  X(ov_profiling_info_list_free)
 // clang-format on
 
 struct Functions {
@@ -188,7 +190,7 @@ class OpenVinoModel : public Session {
     const std::string& precision = options.precision;
     // Without the hint, float models run in bf16 where the processor has it. Threads that are bound to
     // cores would stay there when another engine's turn comes.
-    const std::array<const char*, 10> settings = {"PERFORMANCE_HINT",
+    const std::array<const char*, 12> settings = {"PERFORMANCE_HINT",
                                                   "LATENCY",
                                                   "INFERENCE_PRECISION_HINT",
                                                   precision.c_str(),
@@ -197,7 +199,9 @@ class OpenVinoModel : public Session {
                                                   "NUM_STREAMS",
                                                   "1",
                                                   "ENABLE_CPU_PINNING",
-                                                  "NO"};
+                                                  "NO",
+                                                  "PERF_COUNT",
+                                                  options.profile ? "YES" : "NO"};
     ov_compiled_model_t* compiled = nullptr;
     std::apply(
         [&](auto... setting) {
@@ -220,6 +224,19 @@ class OpenVinoModel : public Session {
   const std::vector<PortInfo>& inputs() const override { return inputs_; }
   const std::vector<PortInfo>& outputs() const override { return outputs_; }
   std::string precision() const override { return precision_; }
+
+  std::vector<KernelRun> kernels() const override {
+    ov_profiling_info_list_t list{};
+    runtime_.check(runtime_.ov_infer_request_get_profiling_info(request_.get(), &list));
+    std::vector<KernelRun> kernels;
+    for (size_t i = 0; i < list.size; ++i) {
+      const ov_profiling_info_t& info = list.profiling_infos[i];
+      if (info.status != ov_profiling_info_t::EXECUTED) continue;
+      kernels.push_back({info.node_name, info.node_type, info.exec_type});
+    }
+    runtime_.ov_profiling_info_list_free(&list);
+    return kernels;
+  }
 
  protected:
   std::vector<at::Tensor> infer_impl(const std::vector<at::Tensor>& inputs) override {

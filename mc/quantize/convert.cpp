@@ -1,5 +1,6 @@
 // From the trained graph to plain QuantizeLinear/DequantizeLinear pairs around float operators, as
 // engines fuse them into integer kernels.
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -28,6 +29,7 @@ struct Quantized {
   int64_t axis = -1;
   int64_t block = 0;  // neighbours along the axis that share a scale
   bool in_int4 = false;
+  std::vector<int64_t> dims = {};  // of a weight
 };
 
 class Converter {
@@ -188,8 +190,12 @@ class Converter {
     const at::Tensor scale = values(node.inputs[1]);
     const int64_t low = node.get_int("quant_min", -127), high = node.get_int("quant_max", 127);
     const FakeQuantizeOptions grid = fake_quantize_options(node);
-    Quantized q{base(node) + "_scale", base(node) + "_zero_point", grid.axis, grid.block,
-                packs_ && low >= -8 && high <= 7};
+    Quantized q{base(node) + "_scale",
+                base(node) + "_zero_point",
+                grid.axis,
+                grid.block,
+                packs_ && low >= -8 && high <= 7,
+                weight.sizes().vec()};
     const at::Tensor zero = values(node.inputs[2]);
     const at::Tensor steps = weight * spread_scales(scale, weight, grid).reciprocal();
     const at::Tensor integers =
@@ -229,44 +235,75 @@ class Converter {
     graph_.nodes.clear();
     for (Node& node : old) {
       const Op* op = find_op(node.domain, node.op_type, model_.opset(node.domain));
-      const bool moves =
-          op && op->quant == QuantPart::kSameRange && !node.inputs.empty() && node.outputs.size() == 1;
+      const bool moves = op && op->quant == QuantPart::kSameRange && !node.inputs.empty() &&
+                         (node.outputs.size() == 1 || node.is("Split"));
       const auto found = moves ? dequantized_.find(node.inputs[0]) : dequantized_.end();
-      if (found == dequantized_.end() || found->second.axis >= 0 || uses.is_output(node.outputs[0])) {
+      if (found == dequantized_.end() || found->second.axis >= 0) {
         emit(std::move(node));
-        continue;
+      } else {
+        carry(std::move(node), found->second, uses);
       }
-      const Quantized q = found->second;
-      const std::string output = node.outputs[0];
-      node.outputs[0] = graph_.unique_value_name(output + "_moved");
-      const std::string moved = node.outputs[0];
-      emit(std::move(node));
-      emit_pair(moved, output, q, nullptr);
     }
+  }
+
+  void carry(Node node, const Quantized& q, const Uses& uses) {
+    const bool alone = std::ranges::find(target_.carriers, node.op_type) != target_.carriers.end();
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (std::string& output : node.outputs) {
+      if (output.empty() || uses.is_output(output)) continue;
+      dequantized_[output] = q;
+      if (alone) continue;
+      pairs.emplace_back(graph_.unique_value_name(output + "_moved"), output);
+      output = pairs.back().first;
+    }
+    emit(std::move(node));
+    for (const auto& [moved, output] : pairs) emit_pair(moved, output, q, nullptr);
   }
 
   // int32 with the scale of the accumulator, input scale times weight scale (Jacob et al. 2018, eq. 11).
   void quantize_biases() {
     if (!target_.quantize_bias) return;
+    std::map<std::string, Node> products;  // that only one node reads, by output
+    const Uses uses(graph_);
+    for (const Node& node : graph_.nodes) {
+      const bool alone = node.is("MatMul") && uses.consumers(node.outputs[0]).size() == 1;
+      if (alone && !uses.is_output(node.outputs[0])) products[node.outputs[0]] = node;
+    }
     std::vector<Node> old = std::move(graph_.nodes);
     graph_.nodes.clear();
     for (Node& node : old) {
-      const bool has_bias = node.is("Conv") || node.is("ConvTranspose") || node.is("Gemm");
-      if (has_bias && node.inputs.size() > 2) quantize_bias(node);
+      if (node.is("Conv") || node.is("ConvTranspose") || node.is("Gemm")) {
+        if (node.inputs.size() > 2) quantize_bias(node, 2, node);
+      } else if (node.is("Add")) {
+        quantize_sum(node, products);
+      }
       emit(std::move(node));
     }
   }
 
-  void quantize_bias(Node& node) {
-    const auto input = dequantized_.find(node.inputs[0]);
-    const auto weight = dequantized_.find(node.inputs[1]);
-    if (input == dequantized_.end() || weight == dequantized_.end() || !graph_.initializer(node.inputs[2]))
-      return;
-    if (weight->second.block > 0 || weight->second.in_int4) return;  // no integer kernel adds it
-    const std::string name = node.inputs[2];
+  // Engines make one Gemm of a MatMul and the Add behind it, which then needs an integer bias.
+  void quantize_sum(Node& add, const std::map<std::string, Node>& products) {
+    for (size_t i = 0; i < 2; ++i) {
+      const auto product = products.find(add.inputs[i]);
+      const Initializer* bias = graph_.initializer(add.inputs[1 - i]);
+      if (product == products.end() || !bias || bias->tensor.dims.size() != 1) continue;
+      return quantize_bias(product->second, 1 - i, add);
+    }
+  }
+
+  // The layer's bias is that input of `holder`.
+  void quantize_bias(const Node& layer, size_t port, Node& holder) {
+    const std::string name = holder.inputs[port];
+    const auto input = dequantized_.find(layer.inputs[0]);
+    const auto weight = dequantized_.find(layer.inputs[1]);
+    if (input == dequantized_.end() || weight == dequantized_.end() || !graph_.initializer(name)) return;
+    // No integer kernel adds it.
+    if (weight->second.block > 0 || weight->second.in_int4 || weight->second.dims.empty()) return;
+    const int64_t count = channels(layer, weight->second.dims);
     const at::Tensor scale = values(input->second.scale) * values(weight->second.scale);
     at::Tensor bias = values(name);
-    if (scale.dim() == 1 && (bias.dim() != 1 || bias.size(0) != scale.size(0))) return;
+    if ((scale.dim() == 1 && scale.size(0) != count) || (bias.numel() != 1 && bias.numel() != count)) return;
+    bias = bias.reshape({-1}).expand({count});
     constexpr double kLimit = 2147483647.0;
     const at::Tensor integers =
         (bias.to(at::kDouble) / scale.to(at::kDouble)).round().clamp(-kLimit, kLimit).to(at::kInt);
@@ -275,8 +312,14 @@ class Converter {
     graph_.add_initializer(stem, to_constant(integers.contiguous()));
     graph_.add_initializer(q.scale, to_constant(scale.contiguous()));
     graph_.add_initializer(q.zero_point, to_constant(at::zeros_like(scale, at::kInt)));
-    node.inputs[2] = graph_.unique_value_name(name + "_dequantized");
-    emit(dequantize_node(stem, node.inputs[2], q));
+    holder.inputs[port] = graph_.unique_value_name(name + "_dequantized");
+    emit(dequantize_node(stem, holder.inputs[port], q));
+  }
+
+  static int64_t channels(const Node& layer, const std::vector<int64_t>& weight) {
+    if (layer.is("Conv")) return weight[0];
+    if (layer.is("ConvTranspose")) return weight[1] * layer.get_int("group", 1);
+    return weight[layer.is("Gemm") && layer.get_int("transB", 0) != 0 ? 0 : 1];
   }
 
   Model& model_;

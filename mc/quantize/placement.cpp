@@ -5,6 +5,7 @@
 #include "mc/base/error.h"
 #include "mc/ops/op.h"
 #include "mc/quantize/keep_float.h"
+#include "mc/quantize/layer_obstacle.h"
 
 namespace mc {
 namespace {
@@ -20,20 +21,46 @@ class Placer {
 
   Placement run() {
     check_input();
+    find_carried();
     for (const Node& node : graph_.nodes) place_layer(node);
-    // Quantized values make their neighbours worth quantizing; repeat until nothing is added.
-    for (size_t before = 0; before != placement_.values.size();) {
-      before = placement_.values.size();
+    // Quantized values make their neighbours worth quantizing; repeat until nothing changes.
+    for (changed_ = true; changed_;) {
+      changed_ = false;
       for (const Node& node : graph_.nodes) spread(node);
     }
     // What only moves values stays on the grid of its input and needs no quantizer of its own.
     for (const Node& node : graph_.nodes) {
-      if (moves_values(node)) placement_.values.erase(node.outputs[0]);
+      if (!moves_values(node)) continue;
+      for (const std::string& output : node.outputs) placement_.values.erase(output);
     }
     return std::move(placement_);
   }
 
  private:
+  void quantize(const std::string& value) {
+    if (spared_.count(value) == 0 && placement_.values.insert(value).second) changed_ = true;
+  }
+
+  void spare(const std::string& value) {
+    if (!spared_.insert(value).second) return;
+    placement_.values.erase(value);
+    changed_ = true;
+  }
+
+  // Values that something reads which can compute on integers.
+  void find_carried() {
+    for (size_t i = graph_.nodes.size(); i-- > 0;) {
+      const Node& node = graph_.nodes[i];
+      const QuantPart part_of = part(node);
+      const bool carries = std::ranges::any_of(
+          node.outputs, [&](const std::string& output) { return carried_.count(output) > 0; });
+      if (part_of == QuantPart::kCompute || part_of == QuantPart::kPool || joins(node) ||
+          (part_of == QuantPart::kSameRange && carries)) {
+        carried_.insert(node.inputs.begin(), node.inputs.end());
+      }
+    }
+  }
+
   QuantPart part(const Node& node) const {
     const Op* op = find_op(node.domain, node.op_type, model_.opset(node.domain));
     return op ? op->quant : QuantPart::kNone;
@@ -49,6 +76,8 @@ class Placer {
     if (consumers.size() != 1 || uses_.is_output(value) || consumers[0].input == Uses::npos) return nullptr;
     return &graph_.nodes[consumers[0].node];
   }
+
+  static bool joins(const Node& node) { return node.is("Add") || node.is("Concat"); }
 
   bool is_float_activation(const std::string& value) const {
     if (value.empty() || graph_.initializer(value)) return false;
@@ -91,17 +120,8 @@ class Placer {
   // Why the layer stays float; empty when it does not.
   std::string obstacle(const Node& node) const {
     if (kept_float(node)) return "named in keep_float";
-    const Initializer* weight = graph_.initializer(node.input(1));
-    if (!weight) return "its weight is not a constant";
-    if (weight->tensor.dtype != DType::kFloat) return "its weight is not float32";
     if (!is_float_activation(node.input(0))) return "its input is a constant";
-    if (uses_.consumers(node.input(1)).size() > 1) return "its weight is shared with another node";
-    if (node.op_type == "MatMul" && weight->tensor.dims.size() != 2) return "its weight is not a matrix";
-    if (node.op_type == "Gemm") {
-      if (node.get_float("alpha", 1) != 1 || node.get_float("beta", 1) != 1) return "alpha or beta is not 1";
-      if (node.get_int("transA", 0) != 0) return "its input is transposed";
-    }
-    return "";
+    return layer_obstacle(model_, uses_, node, target_, foldable(node) != nullptr);
   }
 
   // The batch norm that can be folded into `node`, whose input nothing else reads.
@@ -132,12 +152,13 @@ class Placer {
 
   void place_product(const Node& node) {
     placement_.report.push_back({node.name, node.op_type, true, ""});
-    placement_.values.insert({node.inputs[0], node.inputs[1]});
+    quantize(node.inputs[0]);
+    quantize(node.inputs[1]);
     requantize(node);
   }
 
   void requantize(const Node& node) {
-    if (fits_any(node, options_.requantize)) placement_.values.insert(node.outputs[0]);
+    if (fits_any(node, options_.requantize)) quantize(node.outputs[0]);
   }
 
   void place_embedding(const Node& node) {
@@ -185,18 +206,26 @@ class Placer {
     std::string end = node.outputs[0];
     if (const Node* norm = foldable(node)) layer.batch_norm = end = norm->outputs[0];
     placement_.layers.push_back(layer);
-    placement_.values.insert(node.inputs[0]);
-    layer_ends_.insert(end);
+    quantize(node.inputs[0]);
     requantize(node);
-    // A matrix product may hand over float; a convolution's integer kernel writes integers.
-    if (target_.quantize_outputs && node.op_type != "Gemm" && node.op_type != "MatMul") {
-      placement_.values.insert(tail(end));
+    place_output(node, end);
+  }
+
+  void place_output(const Node& node, const std::string& end) {
+    const std::string last = tail(end);
+    if (node.op_type == "Gemm" || node.op_type == "MatMul") {
+      // Such a product may hand over floats, but not through an activation function.
+      if (target_.outputs == QuantizeOutputs::kAlways && last != end) quantize(last);
+      return;
     }
+    conv_ends_.insert(end);
+    const bool carried = target_.outputs == QuantizeOutputs::kCarried && carried_.count(last) > 0;
+    if (target_.outputs == QuantizeOutputs::kAlways || carried) quantize(last);
   }
 
   bool moves_values(const Node& node) const {
-    return part(node) == QuantPart::kSameRange && !node.inputs.empty() && node.outputs.size() == 1 &&
-           is_float_activation(node.inputs[0]);
+    return part(node) == QuantPart::kSameRange && !node.inputs.empty() &&
+           (node.outputs.size() == 1 || node.is("Split")) && is_float_activation(node.inputs[0]);
   }
 
   bool is_quantized(const std::string& value) const { return placement_.values.count(value) > 0; }
@@ -205,15 +234,18 @@ class Placer {
     if (node.outputs.empty() || node.inputs.empty()) return;
     switch (part(node)) {
       case QuantPart::kAdd:
-        return spread_add(node);
+        return joins(node) ? spread_join(node) : void();
       case QuantPart::kSameRange:
-        // Its output shares the scale of its input, so the input is what gets quantized.
-        if (is_quantized(node.outputs[0]) && moves_values(node)) placement_.values.insert(node.inputs[0]);
+        // Its outputs share the scale of its input, so the input is what gets quantized.
+        if (moves_values(node) &&
+            std::ranges::any_of(node.outputs, [&](const auto& output) { return is_quantized(output); })) {
+          quantize(node.inputs[0]);
+        }
         return;
       case QuantPart::kPool:
-        if (target_.quantize_outputs && !kept_float(node) && is_quantized(node.inputs[0]) &&
-            node.op_type.ends_with("AveragePool")) {
-          placement_.values.insert(node.outputs[0]);
+        if (target_.outputs != QuantizeOutputs::kWanted && !kept_float(node) &&
+            is_quantized(node.inputs[0]) && node.op_type.ends_with("AveragePool")) {
+          quantize(node.outputs[0]);
         }
         return;
       default:
@@ -221,30 +253,34 @@ class Placer {
     }
   }
 
-  void spread_add(const Node& node) {
-    if (!target_.quantize_residual_add || kept_float(node)) return;
-    if (node.op_type != "Add" && node.op_type != "Concat") return;
-    bool all_float = true;
+  void spread_join(const Node& node) {
+    if (kept_float(node)) return;
     size_t ready = 0;
     for (const std::string& input : node.inputs) {
-      all_float = all_float && is_float_activation(input);
-      ready += is_quantized(input) || layer_ends_.count(input);
+      if (!is_float_activation(input)) return;
+      ready += is_quantized(input) || conv_ends_.count(input);
     }
-    if (!all_float || ready == 0 || (node.op_type == "Concat" && ready < node.inputs.size())) return;
-    if (target_.quantize_outputs) {
-      placement_.values.insert(node.inputs.begin(), node.inputs.end());
-      placement_.values.insert(tail(node.outputs[0]));
-      return;
-    }
-    // The branch that the convolution just before writes stays in its registers; the others are quantized.
-    bool spared = false;
+    const bool add = node.is("Add");
+    if (add && target_.spare_residual) return spread_residual(node);
+    // Integers pay where no input must be rounded for it, or where the sum is rounded anyway.
+    const std::string last = tail(node.outputs[0]);
+    const bool pays = ready == node.inputs.size() || (add && ready > 0 && is_quantized(last));
+    if (!pays || target_.outputs == QuantizeOutputs::kWanted) return;
+    for (const std::string& input : node.inputs) quantize(input);
+    quantize(last);
+  }
+
+  void spread_residual(const Node& node) {
+    const auto own = std::ranges::find_if(node.inputs, [&](const std::string& input) {
+      return conv_ends_.count(input) > 0 && sole_consumer(input) != nullptr;
+    });
+    if (own == node.inputs.end()) return;
+    spare(*own);
     for (const std::string& input : node.inputs) {
-      if (!spared && layer_ends_.count(input) && sole_consumer(input)) {
-        spared = true;
-      } else {
-        placement_.values.insert(input);
-      }
+      if (input != *own) quantize(input);
     }
+    const std::string last = tail(node.outputs[0]);
+    if (target_.outputs == QuantizeOutputs::kCarried && carried_.count(last) > 0) quantize(last);
   }
 
   const Model& model_;
@@ -253,7 +289,10 @@ class Placer {
   const QuantizeOptions& options_;
   const QuantizeTarget& target_;
   Placement placement_;
-  std::set<std::string> layer_ends_;
+  std::set<std::string> conv_ends_;  // what convolutions write, batch norm included
+  std::set<std::string> carried_;
+  std::set<std::string> spared_;  // stay in a convolution's registers
+  bool changed_ = false;
 };
 
 }  // namespace

@@ -78,6 +78,11 @@ class Preparer {
 
   void emit_layer(Node node, const QuantizedLayer& layer) {
     const std::string weight = node.inputs[layer.weight];
+    const auto [shared, is_new] = quantized_weights_.try_emplace(weight);
+    if (!is_new) {  // layers that read one weight read one quantizer
+      node.inputs[layer.weight] = shared->second;
+      return emit(std::move(node));
+    }
     std::string source = weight;
     at::Tensor current = values(weight);
     if (!layer.batch_norm.empty()) {
@@ -88,7 +93,7 @@ class Preparer {
     }
     const std::string quantized = graph_.unique_value_name(weight + "_quantized");
     graph_.nodes.push_back(maker_.weight(source, quantized, weight, current, layer.scales, layer.bits));
-    node.inputs[layer.weight] = quantized;
+    node.inputs[layer.weight] = shared->second = quantized;
     if (!layer.batch_norm.empty() && node.inputs.size() > 2) {
       absorb_bias(node, layer);
       node.inputs.resize(2);
@@ -140,25 +145,26 @@ class Preparer {
     emit(std::move(node));
   }
 
-  // Emits the node and, where its output is to be quantized, the FakeQuantize behind it, which takes over
-  // the value's name. An activation function becomes part of the FakeQuantize.
+  // Emits the node and, where an output is to be quantized, the FakeQuantize behind it, which takes over the
+  // value's name. An activation function becomes part of the FakeQuantize.
   void emit(Node node) {
-    const std::string value = node.outputs.empty() ? "" : node.outputs[0];
-    if (!placement_.values.count(value)) {
-      graph_.nodes.push_back(std::move(node));
-      return;
-    }
-    if (fused_.count(value)) {
-      Node quantize = maker_.activation(node.inputs[0], value, value);
+    const std::string first = node.outputs.empty() ? "" : node.outputs[0];
+    if (placement_.values.count(first) && fused_.count(first)) {
+      Node quantize = maker_.activation(node.inputs[0], first, first);
       set_activation(quantize, node);
       add_source(quantize, node);
       graph_.nodes.push_back(std::move(quantize));
       return;
     }
-    node.outputs[0] = graph_.unique_value_name(value + "_float");
-    Node quantize = maker_.activation(node.outputs[0], value, value);
+    std::vector<Node> quantizers;
+    for (std::string& value : node.outputs) {
+      if (!placement_.values.count(value)) continue;
+      const std::string exact = graph_.unique_value_name(value + "_float");
+      quantizers.push_back(maker_.activation(exact, value, value));
+      value = exact;
+    }
     graph_.nodes.push_back(std::move(node));
-    graph_.nodes.push_back(std::move(quantize));
+    for (Node& quantizer : quantizers) graph_.nodes.push_back(std::move(quantizer));
   }
 
   void set_activation(Node& quantize, const Node& activation) const {
@@ -181,8 +187,9 @@ class Preparer {
   FakeQuantizeMaker maker_;
   std::map<std::string, const QuantizedLayer*> layers_;
   std::map<std::string, const QuantizedLayer*> norms_;
-  std::map<std::string, Node> norm_nodes_;  // batch norms to fold, by output
-  std::set<std::string> fused_;             // outputs of activation functions that a FakeQuantize takes in
+  std::map<std::string, std::string> quantized_weights_;  // by weight
+  std::map<std::string, Node> norm_nodes_;                // batch norms to fold, by output
+  std::set<std::string> fused_;  // outputs of activation functions that a FakeQuantize takes in
 };
 
 }  // namespace

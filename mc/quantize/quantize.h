@@ -15,17 +15,31 @@
 
 namespace mc {
 
+// Whether a convolution's output is quantized.
+enum class QuantizeOutputs {
+  kWanted,   // where another layer reads it: the kernel may write floats as well
+  kCarried,  // also where pooling, Concat or Add read it, directly or through what only moves values
+  kAlways,   // the integer kernel writes nothing else
+};
+
 // What one engine wants. Data, not code: docs/design.md, "Targets".
 struct QuantizeTarget {
   std::string name;
   bool activation_signed = false;  // u8 or s8
   bool activation_symmetric = false;
   bool weight_per_channel = true;
-  bool reduce_range = false;          // 7-bit weights: u8 times s8 saturates on AVX2 without VNNI
-  bool quantize_bias = true;          // int32 bias with scale input * weight
-  bool quantize_residual_add = true;  // both inputs and the output of an Add
-  bool quantize_outputs = true;       // a convolution's output too, which its integer kernel writes
-  bool blocked_weights = true;        // DequantizeLinear of opset 21 with block_size
+  bool reduce_range = false;  // 7-bit weights: u8 times s8 saturates on AVX2 without VNNI
+  bool quantize_bias = true;  // int32 bias with scale input * weight
+  QuantizeOutputs outputs = QuantizeOutputs::kAlways;
+  // The input of an Add that the convolution just before writes stays in its registers: only the other is
+  // quantized. Else both are, and the sum.
+  bool spare_residual = false;
+  bool conv_transpose = true;
+  bool grouped_conv_transpose = true;
+  // Operators through which the engine moves a DequantizeLinear by itself; behind the others that only move
+  // values stands a pair with their input's scale.
+  std::vector<std::string> carriers = {};
+  bool blocked_weights = true;  // DequantizeLinear of opset 21 with block_size
   bool asymmetric_weights = true;
   bool int4_weights = true;  // reads weights stored as int4 (DequantizeLinear of opset 21)
 };

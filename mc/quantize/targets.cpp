@@ -6,15 +6,23 @@ namespace mc {
 
 const std::vector<QuantizeTarget>& quantize_targets() {
   static const std::vector<QuantizeTarget> targets = {
-      {.name = "onnxruntime"},
-      {.name = "openvino"},
+      // Its integer convolution writes integers, and there is none for ConvTranspose.
+      {.name = "onnxruntime", .conv_transpose = false},
+      // A convolution takes in what follows it, a residual Add too, before it rounds.
+      {.name = "openvino",
+       .outputs = QuantizeOutputs::kCarried,
+       .spare_residual = true,
+       .grouped_conv_transpose = false,
+       .carriers = {"Flatten", "MaxPool", "Reshape", "Split", "Squeeze", "Transpose", "Unsqueeze"}},
       // NVIDIA's parser takes symmetric activations only, and its kernels a float bias; a residual is
       // quantized on the branch that is not the convolution's own output.
       {.name = "tensorrt",
        .activation_signed = true,
        .activation_symmetric = true,
        .quantize_bias = false,
-       .quantize_outputs = false,
+       .outputs = QuantizeOutputs::kWanted,
+       .spare_residual = true,
+       .conv_transpose = false,
        .blocked_weights = false,
        .asymmetric_weights = false,
        .int4_weights = false},

@@ -25,6 +25,7 @@ class FileQuantizer {
   QuantizeFileReport run() {
     check();
     quantize();
+    read_kernels_back();
     if (test_.dataset) compare_files();
     write_file_atomic(page_of(options().output), quantize_page(to_json(report_)));
     return std::move(report_);
@@ -136,6 +137,20 @@ class FileQuantizer {
 
   bool pays() const { return !report_.latency || report_.latency->pays; }
 
+  // Needs no data on engines that write down their graph.
+  void read_kernels_back() {
+    const std::string& mode = options().how.mode;
+    if ((mode != "ptq" && mode != "dynamic") || !pays()) return;
+    for (Engine* engine : all_engines()) {
+      if (engine->name() != options().how.quantize.target || !engine->available()) continue;
+      try {
+        report_.kernels = read_kernels(*engine, options().output, test_.dataset.get());
+      } catch (const Error& error) {
+        warn("the kernels of {} could not be read back: {}", engine->name(), error.what());
+      }
+    }
+  }
+
   // Both models are run once, for the comparison and for the metric.
   void compare_files() {
     CompareOptions compare_options;
@@ -203,6 +218,7 @@ Json to_json(const QuantizeFileReport& report) {
           {"layers", layers_json(report.layers)},
           {"clamped", clamped},
           {"comparison", comparison},
+          {"kernels", report.kernels ? to_json(*report.kernels) : Json()},
           {"engine_note", report.engine_note},
           {"metric", metric},
           {"data", report.data},

@@ -9,6 +9,7 @@
 
 #include "mc/base/json.h"
 #include "mc/deploy/compare.h"
+#include "mc/deploy/fusion.h"
 #include "mc/recipe/quantize_mode.h"
 #include "mc/search/budget.h"
 #include "mc/search/latency.h"
@@ -47,6 +48,7 @@ struct QuantizeFileReport {
   std::optional<Comparison> comparison;  // of the two files on the engine, where there is data
   std::string engine_note;               // why it is not the target's engine; empty: it is
   std::optional<MetricChange> metric;    // where the data has labels
+  std::optional<KernelCheck> kernels;    // ptq, dynamic: what the target's engine runs, where it is here
   std::string data;                      // one line about the samples compared on
   bool random_data = false;
 };
