@@ -2,7 +2,7 @@
 // smallest and largest elements gathered, and with histograms for every calibrator; then each calibrator's
 // own time.
 //
-//   bench_calibration [model.onnx] [size] [samples]
+//   bench_calibration [model.onnx] [size] [samples] [batch]
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -41,7 +41,7 @@ int main(int argc, char** argv) {
   mc::keep_free_memory();
   const int64_t size = argc > 2 ? std::stoll(argv[2]) : 224;
   const int64_t count = argc > 3 ? std::stoll(argv[3]) : 100;
-  constexpr int64_t kBatch = 8;
+  const int64_t at_once = argc > 4 ? std::stoll(argv[4]) : 8;
   const mc::Model model = float_model(argc, argv, size);
   at::manual_seed(0);
   const at::Tensor images = at::randn({count, 3, size, size});
@@ -50,9 +50,9 @@ int main(int argc, char** argv) {
   mc::GraphModule plain(model);
   plain.eval();
   const auto run_plain = [&] {
-    for (const at::Tensor& batch : images.split(kBatch)) plain.forward(batch);
+    for (const at::Tensor& batch : images.split(at_once)) plain.forward(batch);
   };
-  for (int i = 0; i < 3; ++i) plain.forward(images.narrow(0, 0, kBatch));
+  for (int i = 0; i < 3; ++i) plain.forward(images.narrow(0, 0, at_once));
   show("forward alone", seconds(run_plain));
 
   mc::Model prepared = model;
@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
   mc::prepare_qat(prepared, options);
   mc::GraphModule module(prepared);
   const auto pass = [&]() -> mc::NextBatch {
-    auto left = std::make_shared<std::vector<at::Tensor>>(images.split(kBatch));
+    auto left = std::make_shared<std::vector<at::Tensor>>(images.split(at_once));
     return [left, next = size_t{0}]() mutable -> std::optional<mc::Batch> {
       if (next == left->size()) return std::nullopt;
       mc::Batch batch;

@@ -34,7 +34,9 @@ def measured(command):
 
 def ours(program, model, data, folder, method, samples):
     command = [program, "quantize", model, "--data", data, "-o", f"{folder}/ours.onnx", "--method", method]
-    text, peak = measured([*map(str, command), "--samples", str(samples), "--limit", "1", "--no-latency", "--json"])
+    text, peak = measured(
+        [*map(str, command), "--samples", str(samples), "--limit", "1", "--no-latency", "--json"]
+    )
     return json.loads(text)["seconds"], peak
 
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "mc/base/error.h"
 #include "mc/base/log.h"
@@ -23,6 +24,9 @@ std::string kind_of(const Graph& graph, const Node& node) {
   return pointwise ? "1x1 Conv" : "Conv";
 }
 
+// How many layers next to the input may stay float without all of their kind.
+constexpr size_t kMostFirst = 3;
+
 class LatencyChooser {
  public:
   LatencyChooser(const std::filesystem::path& float_model, const QuantizeOptions& options,
@@ -43,12 +47,12 @@ class LatencyChooser {
   LatencyChooser& operator=(const LatencyChooser&) = delete;
 
   LatencyResult run() {
-    auto kinds = find_kinds();
+    const auto choices = find_choices();
     write_onnx(quantize_(result_.options), current_);
-    Progress progress("latency", static_cast<int64_t>(kinds.size()) + 1);
+    Progress progress("latency", static_cast<int64_t>(choices.size()) + 1);
     int64_t done = 0;
-    for (auto& [kind, nodes] : kinds) {
-      if (kinds.size() > 1) try_float(kind, nodes);
+    for (const auto& [kind, nodes] : choices) {
+      try_float(kind, nodes);
       progress.update(++done, kind);
     }
     const auto [float_ms, quantized_ms] = medians(float_model_, current_);
@@ -60,25 +64,43 @@ class LatencyChooser {
   }
 
  private:
-  // What would be quantized, by kind.
-  std::map<std::string, std::vector<std::string>> find_kinds() const {
+  using Choice = std::pair<std::string, std::vector<std::string>>;
+
+  // What may be left float: all of a kind, if there are several, then what comes first.
+  std::vector<Choice> find_choices() const {
     Model model = read_onnx(float_model_);
     apply_passes(model, inference_passes());
     const Model before = model;
-    std::map<std::string, std::vector<std::string>> kinds;
+    std::set<std::string> quantized;
     for (const LayerQuantization& layer : prepare_qat(model, result_.options)) {
-      if (!layer.quantized) continue;
-      for (const Node& node : before.graph.nodes) {
-        if (node.name == layer.node) kinds[kind_of(before.graph, node)].push_back(node.name);
-      }
+      if (layer.quantized) quantized.insert(layer.node);
     }
-    return kinds;
+    std::vector<std::string> nodes;
+    std::map<std::string, std::vector<std::string>> kinds;
+    for (const Node& node : before.graph.nodes) {
+      if (!quantized.contains(node.name)) continue;
+      nodes.push_back(node.name);
+      kinds[kind_of(before.graph, node)].push_back(node.name);
+    }
+    std::vector<Choice> choices;
+    if (kinds.size() > 1) choices.assign(kinds.begin(), kinds.end());
+    for (size_t count = 1; count <= std::min(kMostFirst, nodes.size() / 4); ++count) {
+      const std::vector<std::string> first(nodes.begin(), nodes.begin() + static_cast<std::ptrdiff_t>(count));
+      if (std::ranges::count(choices, first, &Choice::second)) continue;  // is a kind of its own
+      choices.emplace_back(fmt::format("first {} layer{}", count, count == 1 ? "" : "s"), first);
+    }
+    return choices;
   }
 
   void try_float(const std::string& kind, const std::vector<std::string>& nodes) {
     QuantizeOptions options = result_.options;
-    options.keep_float.insert(options.keep_float.end(), nodes.begin(), nodes.end());
-    LatencyChoice choice{kind, nodes};
+    LatencyChoice choice;
+    choice.kind = kind;
+    for (const std::string& node : nodes) {
+      if (std::ranges::count(options.keep_float, node) == 0) choice.nodes.push_back(node);
+    }
+    if (choice.nodes.empty()) return;
+    options.keep_float.insert(options.keep_float.end(), choice.nodes.begin(), choice.nodes.end());
     try {
       write_onnx(quantize_(options), candidate_);
     } catch (const Error& error) {

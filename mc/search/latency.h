@@ -22,9 +22,10 @@ struct LatencyOptions {
   double slack = 0.03;   // by how much the result may be slower than the float model
 };
 
-// One kind of layer: convolutions by kernel and grouping, matrix products.
+// One kind of layer (convolutions by kernel and grouping, matrix products), or the layers next to the input,
+// where values are largest and channels few.
 struct LatencyChoice {
-  std::string kind;  // "depthwise Conv"
+  std::string kind;  // "depthwise Conv", "first 2 layers"
   std::vector<std::string> nodes;
   double integer_ms = 0;  // of the whole model with the kind quantized as before, medians of the same run
   double float_ms = 0;    // and with it left float

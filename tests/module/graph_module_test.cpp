@@ -168,6 +168,30 @@ TEST(GraphModule, VisitsEveryValueInOrder) {
       seen, ElementsAre("image", "stem_out", "bn_out", "relu_out", "body_out", "pool_out", "flat", "logits"));
 }
 
+TEST(GraphModule, ObserversShowWhatIsWantedOfTheFoldedPlan) {
+  auto reference = small_cnn();
+  GraphModule module(small_cnn_model(*reference));
+  module.eval();
+  const at::Tensor image = random_images(2);
+  std::map<std::string, at::Tensor> expected;
+  const auto outputs = module.forward_visiting(
+      {image}, [&](const std::string& name, const at::Tensor& t) { expected[name] = t; });
+  const std::vector<std::vector<std::string>> choices = {
+      {}, {"relu_out"}, {"image", "stem_out", "bn_out", "pool_out"}, {"body_out", "logits"}};
+  for (const auto& wanted : choices) {
+    std::vector<std::string> seen;
+    const GraphModule::Observer observe = module.observer(wanted);
+    const auto observed = observe({image}, [&](const std::string& name, const at::Tensor& t) {
+      seen.push_back(name);
+      EXPECT_LT(difference(t, expected.at(name)), 1e-5) << name;
+    });
+    EXPECT_EQ(seen, wanted);
+    EXPECT_LT(difference(observed.at(0), outputs.at(0)), 1e-5);
+  }
+  module.observer({"nothing.like.it"})(
+      {image}, [](const std::string& name, const at::Tensor&) { ADD_FAILURE() << name; });
+}
+
 TEST(GraphModule, SaysWhatDoesNotFit) {
   auto reference = small_cnn();
   GraphModule module(small_cnn_model(*reference));

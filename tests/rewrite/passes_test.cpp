@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "mc/ops/slot.h"
+#include "mc/rewrite/passes.h"
 #include "tests/base/error_of.h"
 #include "tests/ops/interpreter.h"
 
@@ -55,6 +56,27 @@ TEST(Passes, UnknownNamesGetTheNearest) {
   Model model = model_of("(float[2] x) => (float[2] y)", "y = Relu (x)");
   EXPECT_THAT(error_of([&] { apply_passes(model, {"fold_batch_nrom"}); }), HasSubstr("fold_batch_norm"));
   EXPECT_EQ(operators(model).size(), 1u);
+}
+
+TEST(Passes, IdleQuantizersLeaveTheirActivation) {
+  for (const int opset : {10, 17}) {
+    Model model = model_of("(float[2] x) => (float[2] y)",
+                           "a = mc.FakeQuantize (x, s, z, l, h, idle, g)"
+                           "b = mc.FakeQuantize <activation = \"Relu\"> (a, s, z, l, h, idle, g)"
+                           "c = mc.FakeQuantize <activation = \"Clip\", clip_min = 0.5, clip_max = 6.0>"
+                           "  (b, s, z, l, h, idle, g)"
+                           "y = mc.FakeQuantize (c, s, z, l, h, busy, g)",
+                           opset);
+    for (const char* state : {"s", "z", "l", "h", "g"}) add(model, state, at::zeros({1}));
+    add(model, "idle", at::zeros({2}, at::kLong));
+    add(model, "busy", at::ones({2}, at::kLong));
+    EXPECT_EQ(drop_idle_quantizers(model), 3);
+    EXPECT_THAT(operators(model), ElementsAre("Identity", "Relu", "Clip", "FakeQuantize"));
+    model.graph.nodes.back().op_type = "Identity";
+    model.graph.nodes.back().domain.clear();
+    model.graph.nodes.back().inputs.resize(1);
+    EXPECT_TRUE(run(model, at::tensor({-1.F, 7.F})).equal(at::tensor({0.5F, 6.F}))) << opset;
+  }
 }
 
 TEST(Passes, AreTimedAndVerified) {
