@@ -21,7 +21,6 @@ class Placer {
 
   Placement run() {
     check_input();
-    find_carried();
     for (const Node& node : graph_.nodes) place_layer(node);
     // Quantized values make their neighbours worth quantizing; repeat until nothing changes.
     for (changed_ = true; changed_;) {
@@ -45,20 +44,6 @@ class Placer {
     if (!spared_.insert(value).second) return;
     placement_.values.erase(value);
     changed_ = true;
-  }
-
-  // Values that something reads which can compute on integers.
-  void find_carried() {
-    for (size_t i = graph_.nodes.size(); i-- > 0;) {
-      const Node& node = graph_.nodes[i];
-      const QuantPart part_of = part(node);
-      const bool carries = std::ranges::any_of(
-          node.outputs, [&](const std::string& output) { return carried_.count(output) > 0; });
-      if (part_of == QuantPart::kCompute || part_of == QuantPart::kPool || joins(node) ||
-          (part_of == QuantPart::kSameRange && carries)) {
-        carried_.insert(node.inputs.begin(), node.inputs.end());
-      }
-    }
   }
 
   QuantPart part(const Node& node) const {
@@ -215,12 +200,13 @@ class Placer {
     const std::string last = tail(end);
     if (node.op_type == "Gemm" || node.op_type == "MatMul") {
       // Such a product may hand over floats, but not through an activation function.
-      if (target_.outputs == QuantizeOutputs::kAlways && last != end) quantize(last);
+      const bool through = last != end && !is_quantized(end);
+      if (target_.outputs == QuantizeOutputs::kAlways && through) quantize(last);
       return;
     }
     conv_ends_.insert(end);
-    const bool carried = target_.outputs == QuantizeOutputs::kCarried && carried_.count(last) > 0;
-    if (target_.outputs == QuantizeOutputs::kAlways || carried) quantize(last);
+    written_.insert(last);
+    if (target_.outputs == QuantizeOutputs::kAlways) quantize(last);
   }
 
   bool moves_values(const Node& node) const {
@@ -230,21 +216,20 @@ class Placer {
 
   bool is_quantized(const std::string& value) const { return placement_.values.count(value) > 0; }
 
+  // True where integers are there, or a kernel can write them.
+  bool is_ready(const std::string& value) const { return is_quantized(value) || written_.count(value) > 0; }
+
   void spread(const Node& node) {
     if (node.outputs.empty() || node.inputs.empty()) return;
     switch (part(node)) {
       case QuantPart::kAdd:
         return joins(node) ? spread_join(node) : void();
       case QuantPart::kSameRange:
-        // Its outputs share the scale of its input, so the input is what gets quantized.
-        if (moves_values(node) &&
-            std::ranges::any_of(node.outputs, [&](const auto& output) { return is_quantized(output); })) {
-          quantize(node.inputs[0]);
-        }
-        return;
+        return moves_values(node) ? spread_move(node) : void();
       case QuantPart::kPool:
-        if (target_.outputs != QuantizeOutputs::kWanted && !kept_float(node) &&
-            is_quantized(node.inputs[0]) && node.op_type.ends_with("AveragePool")) {
+        if (target_.outputs != QuantizeOutputs::kWanted && !kept_float(node) && is_ready(node.inputs[0]) &&
+            node.op_type.ends_with("AveragePool")) {
+          quantize(node.inputs[0]);
           quantize(node.outputs[0]);
         }
         return;
@@ -253,18 +238,28 @@ class Placer {
     }
   }
 
+  // Its outputs share the scale of its input, so the input is what gets quantized.
+  void spread_move(const Node& node) {
+    if (std::ranges::any_of(node.outputs, [&](const auto& output) { return is_quantized(output); })) {
+      quantize(node.inputs[0]);
+    }
+    if (written_.count(node.inputs[0]) == 0) return;
+    for (const std::string& output : node.outputs) changed_ |= written_.insert(output).second;
+  }
+
   void spread_join(const Node& node) {
-    if (kept_float(node)) return;
-    size_t ready = 0;
-    for (const std::string& input : node.inputs) {
-      if (!is_float_activation(input)) return;
-      ready += is_quantized(input) || conv_ends_.count(input);
+    if (kept_float(node) || !std::ranges::all_of(node.inputs, [&](const std::string& input) {
+          return is_float_activation(input);
+        })) {
+      return;
     }
     const bool add = node.is("Add");
     if (add && target_.spare_residual) return spread_residual(node);
+    const auto ready =
+        std::ranges::count_if(node.inputs, [&](const std::string& input) { return is_ready(input); });
     // Integers pay where no input must be rounded for it, or where the sum is rounded anyway.
     const std::string last = tail(node.outputs[0]);
-    const bool pays = ready == node.inputs.size() || (add && ready > 0 && is_quantized(last));
+    const bool pays = ready == std::ssize(node.inputs) || (add && ready > 0 && is_quantized(last));
     if (!pays || target_.outputs == QuantizeOutputs::kWanted) return;
     for (const std::string& input : node.inputs) quantize(input);
     quantize(last);
@@ -279,8 +274,7 @@ class Placer {
     for (const std::string& input : node.inputs) {
       if (input != *own) quantize(input);
     }
-    const std::string last = tail(node.outputs[0]);
-    if (target_.outputs == QuantizeOutputs::kCarried && carried_.count(last) > 0) quantize(last);
+    changed_ |= written_.insert(tail(node.outputs[0])).second;
   }
 
   const Model& model_;
@@ -290,8 +284,8 @@ class Placer {
   const QuantizeTarget& target_;
   Placement placement_;
   std::set<std::string> conv_ends_;  // what convolutions write, batch norm included
-  std::set<std::string> carried_;
-  std::set<std::string> spared_;  // stay in a convolution's registers
+  std::set<std::string> written_;    // what the kernels of convolutions write, and what moves that
+  std::set<std::string> spared_;     // stay in a convolution's registers
   bool changed_ = false;
 };
 

@@ -13,7 +13,7 @@ const std::vector<QuantizeTarget>& quantize_targets() {
        .outputs = QuantizeOutputs::kCarried,
        .spare_residual = true,
        .grouped_conv_transpose = false,
-       .carriers = {"Flatten", "MaxPool", "Reshape", "Split", "Squeeze", "Transpose", "Unsqueeze"}},
+       .carriers = {"Flatten", "MaxPool", "Split"}},
       // NVIDIA's parser takes symmetric activations only, and its kernels a float bias; a residual is
       // quantized on the branch that is not the convolution's own output.
       {.name = "tensorrt",

@@ -124,6 +124,7 @@ std::shared_ptr<const Dataset> rounding_samples_of(int64_t count) {
 QuantizeOptions four_bits(const std::string& rounding) {
   QuantizeOptions options;
   options.mode = "ptq";
+  options.target = "openvino";  // has integer kernels for every kind of layer
   options.weight_bits = 4;
   options.samples = 128;
   options.rounding = rounding;
