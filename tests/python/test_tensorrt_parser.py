@@ -28,6 +28,8 @@ from models.export import WAYS
 PROGRAM = Path(os.environ.get("MC_PROGRAM", running.BUILD / "model-compression"))
 BATCH = 2
 NETWORKS = ["mobilenet_v3", "unet", "vit", "bert"]
+# The builder has no FP8 kernel for a ViT's cut into patches and computes it in float.
+LEFT_FLOAT = {("vit", "float8"): {"node_conv2d"}}
 PRODUCTS = {"correlation", "gemm", "deconv"}  # what the builder calls convolutions and matrix products
 
 pytestmark = [
@@ -90,7 +92,7 @@ def network(request, tmp_path_factory):
     WAYS["folded"](case, case.build(), example, folder / "model.onnx")
     samples = [spec.sample(sizes | {"batch": 8}, generator).numpy() for spec in case.inputs.values()]
     np.savez(folder / "data.npz", **dict(zip(case.inputs, samples, strict=True)))
-    return folder, {name: list(x.shape) for name, x in zip(case.inputs, example, strict=True)}
+    return request.param, folder, {name: list(x.shape) for name, x in zip(case.inputs, example, strict=True)}
 
 
 def quantize(folder, mode):
@@ -105,13 +107,14 @@ def quantize(folder, mode):
 
 @pytest.mark.parametrize(("mode", "type"), [("ptq", "Int8"), ("float8", "FP8")])
 def test_quantized_layers_are_narrow_kernels(network, mode, type):
-    folder, shapes = network
+    name, folder, shapes = network
     path, quantized = quantize(folder, mode)
     assert len(quantized) > 5
+    left_float = LEFT_FLOAT.get((name, mode), set())
     found = set()
     for kind, types, nodes in build(path, shapes):
         own = quantized.intersection(nodes)
         if kind in PRODUCTS and own:
             found |= own
-            assert set(types) == {type}, (kind, types, nodes)
+            assert set(types) == {"Float" if own & left_float else type}, (kind, types, nodes)
     assert found == quantized
