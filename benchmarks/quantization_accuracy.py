@@ -132,6 +132,7 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist")
+    parser.add_argument("--variants", default="", help="only those whose name holds one of these, by commas")
     parser.add_argument("--limit", type=int, default=0, help="training samples; 0: all")
     parser.add_argument("--runs", type=pathlib.Path, default=ROOT / "runs/accuracy")
     parser.add_argument("--program", default=ROOT / "build/model-compression")
@@ -150,6 +151,8 @@ def main():
         rows.setdefault("float", []).append(value)
         start = {"onnx": str(base / "float/stages/train.onnx")}
         for name, stage in VARIANTS.items():
+            if not any(part in name for part in arguments.variants.split(",")):
+                continue
             folder = base / "".join(c if c.isalnum() else "-" for c in name.lower())
             rows.setdefault(name, []).append(run(arguments, seed, start, stage, folder))
         if not arguments.train_only:
