@@ -165,6 +165,7 @@ class OrtModel : public Session {
     for (OrtValue* result : results) held.push_back(own(result, api.ReleaseValue));
     runtime_.check(status);
     std::vector<at::Tensor> outputs;
+    outputs.reserve(results.size());
     for (OrtValue* result : results) outputs.push_back(copy_out(result));
     return outputs;
   }

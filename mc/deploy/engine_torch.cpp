@@ -56,6 +56,7 @@ class Autocast {
 
 std::vector<PortInfo> ports(const std::vector<std::string>& names, const Graph& graph) {
   std::vector<PortInfo> result;
+  result.reserve(names.size());
   for (const std::string& name : names) {
     result.push_back({name, graph.type_of(name).value_or(Type::tensor(DType::kUndefined))});
   }
@@ -91,6 +92,7 @@ class TorchSession : public Session {
     TorchThreads threads(threads_);
     Autocast autocast(module_.device().type(), bf16_);
     std::vector<at::Tensor> there;
+    there.reserve(inputs.size());
     for (const at::Tensor& input : inputs) there.push_back(input.to(module_.device()));
     // The plan with integer kernels is made for the second run; the first must round as it does.
     if (!settled_) module_.forward(there);

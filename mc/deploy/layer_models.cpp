@@ -50,6 +50,7 @@ class ScratchFolder {
 Model with_outputs(Model model, const std::vector<std::string>& outputs) {
   Graph& graph = model.graph;
   std::vector<ValueInfo> infos;
+  infos.reserve(outputs.size());
   for (const std::string& output : outputs) infos.push_back(info_of(graph, output));
   graph.outputs = std::move(infos);
   forget_infos(graph, {outputs.begin(), outputs.end()});

@@ -75,6 +75,7 @@ Model build_model(const std::string& name, const ModelOptions& options) {
   const auto found = std::ranges::find(builders, name, &ModelBuilder::name);
   if (found == builders.end()) {
     std::vector<std::string> names;
+    names.reserve(builders.size());
     for (const ModelBuilder& builder : builders) names.push_back(builder.name);
     fail("there is no model '{}'{}; the models are {}", name, did_you_mean(name, names), join(names, ", "));
   }
