@@ -1,12 +1,15 @@
 // What calibrating costs beyond running the network: 100 samples through the float network alone, with the
 // smallest and largest elements gathered, and with histograms for every calibrator; then each calibrator's
-// own time.
+// own time, and reading, one pass, ranges by every calibrator in turn and writing one file, end to end.
 //
 //   bench_calibration [model.onnx] [size] [samples] [batch]
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <string>
+
+#include <unistd.h>
 
 #include <ATen/ATen.h>
 
@@ -29,10 +32,35 @@ void show(const std::string& what, double time) {
 }
 
 mc::Model float_model(int argc, char** argv, int64_t size) {
-  mc::Model model = argc > 1 ? mc::read_onnx(argv[1])
-                             : mc::build_model("resnet50", {.input_shape = {3, size, size}, .classes = 1000});
+  mc::Model model = argc > 1 && *argv[1]
+                        ? mc::read_onnx(argv[1])
+                        : mc::build_model("resnet50", {.input_shape = {3, size, size}, .classes = 1000});
   mc::apply_passes(model, mc::inference_passes());
   return model;
+}
+
+mc::NextBatch batches_of(const at::Tensor& images, int64_t at_once) {
+  auto left = std::make_shared<std::vector<at::Tensor>>(images.split(at_once));
+  return [left, next = size_t{0}]() mutable -> std::optional<mc::Batch> {
+    if (next == left->size()) return std::nullopt;
+    mc::Batch batch;
+    batch.inputs = {left->at(next++)};
+    batch.indices.resize(batch.inputs[0].size(0));
+    return batch;
+  };
+}
+
+void quantize_by_all(const std::string& from, const std::string& to, const at::Tensor& images,
+                     int64_t at_once) {
+  mc::Model model = mc::read_onnx(from);
+  mc::apply_passes(model, mc::inference_passes());
+  mc::QuantizeOptions options;
+  options.mode = "ptq";
+  mc::prepare_qat(model, options);
+  mc::GraphModule module(std::move(model));
+  const mc::ActivationStatistics statistics = mc::collect_statistics(module, batches_of(images, at_once));
+  for (const std::string& name : mc::calibrator_names()) mc::set_ranges(module, statistics, name);
+  mc::write_onnx(mc::convert(module, options), to);
 }
 
 }  // namespace
@@ -60,16 +88,7 @@ int main(int argc, char** argv) {
   options.mode = "ptq";
   mc::prepare_qat(prepared, options);
   mc::GraphModule module(prepared);
-  const auto pass = [&]() -> mc::NextBatch {
-    auto left = std::make_shared<std::vector<at::Tensor>>(images.split(at_once));
-    return [left, next = size_t{0}]() mutable -> std::optional<mc::Batch> {
-      if (next == left->size()) return std::nullopt;
-      mc::Batch batch;
-      batch.inputs = {left->at(next++)};
-      batch.indices.resize(batch.inputs[0].size(0));
-      return batch;
-    };
-  };
+  const auto pass = [&] { return batches_of(images, at_once); };
   mc::ActivationStatistics statistics;
   show("forward + extremes", seconds([&] { mc::collect_statistics(module, pass(), {.histograms = false}); }));
   show("forward + histograms", seconds([&] { statistics = mc::collect_statistics(module, pass()); }));
@@ -80,4 +99,12 @@ int main(int argc, char** argv) {
     all += time;
   }
   show("ranges by all", all);
+
+  const auto folder = std::filesystem::temp_directory_path();
+  const std::string id = std::to_string(getpid());
+  const std::string from = folder / (id + "-float.onnx"), to = folder / (id + "-quantized.onnx");
+  mc::write_onnx(model, from);
+  show("end to end, by all", seconds([&] { quantize_by_all(from, to, images, at_once); }));
+  std::filesystem::remove(from);
+  std::filesystem::remove(to);
 }

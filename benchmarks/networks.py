@@ -110,7 +110,7 @@ NETWORKS = {
 }
 
 
-def export(model, inputs, path, training):
+def export(model, inputs, path, training, any_batch=False):
     """Writes ONNX: batch norm kept for training, folded by the exporter otherwise."""
     torch.onnx.export(
         model.train(training),
@@ -122,4 +122,5 @@ def export(model, inputs, path, training):
         verbose=False,
         input_names=["input"],
         output_names=["output"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},) if any_batch else None,
     )

@@ -1,10 +1,12 @@
 """Post-training quantization of ResNet-50 (224x224, random weights and samples): ours beside ONNX Runtime's.
 
     .venv/bin/python benchmarks/ptq.py [--samples 10,100] [--methods min_max,entropy] [--model FILE] [--peer-methods MinMax]
+        [--fixed-batch]
 
 Each run is a process of its own; seconds are those of reading, calibrating and writing, peak memory that of the
 process. Ours compares the two models on one sample afterwards, which counts for the memory only. Ours with 1,000
-samples should need no more memory than with 10, but for the samples themselves.
+samples should need no more memory than with 10, but for the samples themselves. The model takes any batch
+unless told otherwise: ours then calibrates with 8 samples at a time, the peer with the one that its reader gives.
 """
 
 import argparse
@@ -71,13 +73,13 @@ def quantize_with_peer(arguments):
     print(time.perf_counter() - start)
 
 
-def export_resnet50(path):
+def export_resnet50(path, any_batch):
     import torch
     from networks import NETWORKS, export
 
     torch.manual_seed(0)
     make, _, _ = NETWORKS["resnet50"]
-    export(make(), torch.randn(1, 3, 224, 224), path, training=False)
+    export(make(), torch.randn(2 if any_batch else 1, 3, 224, 224), path, training=False, any_batch=any_batch)
 
 
 def parse():
@@ -88,6 +90,7 @@ def parse():
     parser.add_argument("--methods", default="min_max,moving_average,percentile,entropy,mse")
     parser.add_argument("--peer-methods", default="MinMax", help="MinMax,Entropy,Percentile, or nothing")
     parser.add_argument("--model", help="an ONNX file with one input `input` of 3x224x224")
+    parser.add_argument("--fixed-batch", action="store_true", help="a model that takes one sample at a time")
     parser.add_argument("--program", default=PROGRAM)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
@@ -104,7 +107,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         model = arguments.model or f"{folder}/resnet50.onnx"
         if not arguments.model:
-            export_resnet50(model)
+            export_resnet50(model, not arguments.fixed_batch)
         data = f"{folder}/samples.npz"
         images = np.random.default_rng(0).standard_normal((max(counts), 3, 224, 224), np.float32)
         np.savez(data, input=images)

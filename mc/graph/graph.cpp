@@ -8,29 +8,33 @@
 namespace mc {
 namespace {
 
-// Everything a graph and its subgraphs call a value or a node.
-std::unordered_set<std::string> names_in(const Graph& graph, bool of_nodes) {
-  std::unordered_set<std::string> names;
+// Shows everything that a graph and its subgraphs call a value or a node; names come more than once.
+template <class Visit>
+void for_each_name(const Graph& graph, bool of_nodes, const Visit& visit) {
   for_each_graph(graph, [&](const Graph& each) {
     for (const Node& node : each.nodes) {
       if (of_nodes) {
-        names.insert(node.name);
+        visit(node.name);
       } else {
-        names.insert(node.inputs.begin(), node.inputs.end());
-        names.insert(node.outputs.begin(), node.outputs.end());
+        for (const std::string& input : node.inputs) visit(input);
+        for (const std::string& output : node.outputs) visit(output);
       }
     }
     if (of_nodes) return;
     for (const auto* infos : {&each.inputs, &each.outputs, &each.value_infos}) {
-      for (const ValueInfo& info : *infos) names.insert(info.name);
+      for (const ValueInfo& info : *infos) visit(info.name);
     }
-    for (const Initializer& initializer : each.initializers()) names.insert(initializer.name);
+    for (const Initializer& initializer : each.initializers()) visit(initializer.name);
   });
-  return names;
 }
 
-std::string unique_name(const std::unordered_set<std::string>& taken, const std::string& wanted) {
-  if (!wanted.empty() && !taken.contains(wanted)) return wanted;
+// Most names that are wanted are free, and looking costs less than a set of all names.
+std::string unique_name(const Graph& graph, bool of_nodes, const std::string& wanted) {
+  bool free = !wanted.empty();
+  for_each_name(graph, of_nodes, [&](const std::string& name) { free = free && name != wanted; });
+  if (free) return wanted;
+  std::unordered_set<std::string> taken;
+  for_each_name(graph, of_nodes, [&](const std::string& name) { taken.insert(name); });
   for (size_t i = 1;; ++i) {
     std::string candidate = wanted + "_" + std::to_string(i);
     if (!taken.contains(candidate)) return candidate;
@@ -138,11 +142,11 @@ void Graph::replace_uses(const std::string& from, const std::string& to) {
 }
 
 std::string Graph::unique_value_name(const std::string& wanted) const {
-  return unique_name(names_in(*this, /*of_nodes=*/false), wanted);
+  return unique_name(*this, /*of_nodes=*/false, wanted);
 }
 
 std::string Graph::unique_node_name(const std::string& wanted) const {
-  return unique_name(names_in(*this, /*of_nodes=*/true), wanted);
+  return unique_name(*this, /*of_nodes=*/true, wanted);
 }
 
 int64_t Model::opset(std::string_view in_domain) const {

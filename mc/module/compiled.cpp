@@ -201,7 +201,10 @@ std::unique_ptr<Plan> inference_plan(const Compiled& compiled, const ModuleOptio
   drop_identity(model);
   fuse_pad(model);
   fold_batch_norm(model);
-  if (options.device.is_cpu()) fuse_conv(model);
+  if (options.device.is_cpu()) {
+    fuse_conv(model);
+    fuse_add_relu(model);
+  }
   model.graph.outputs.resize(outputs);
   PlanOptions plan;
   plan.device = options.device;

@@ -49,6 +49,10 @@ int fuse_pad(Model& model);
 // no engine knows the operator. Needs inferred types.
 int fuse_conv(Model& model);
 
+// A Relu that alone reads an Add becomes mc.AddRelu, which writes the sum once: of residuals that a
+// convolution cannot take in because its own value is watched. For plans of inference only, behind fuse_conv.
+int fuse_add_relu(Model& model);
+
 // A FakeQuantize that neither observes nor quantizes (constant flags, all 0) becomes the activation function
 // that it took in, else an Identity.
 int drop_idle_quantizers(Model& model);

@@ -79,6 +79,39 @@ TEST(Passes, IdleQuantizersLeaveTheirActivation) {
   }
 }
 
+TEST(Passes, AddAndItsReluBecomeOne) {
+  Model model = model_of("(float[2,3] x) => (float[2,3] y, float[2,3] z, float[2,3] v, float[2,3] u)",
+                         "[sum] a = Add (x, c) [act] y = Relu (a)"    // of other shapes, and one node
+                         "b = Add (x, x) z = Relu (b) v = Neg (b)"    // read twice
+                         "u = Add (x, y) t = Relu (u) s = Neg (t)");  // u is an output
+  add(model, "c", at::tensor({-1.F, 0.5F, NAN}));
+  const at::Tensor x = at::tensor({0.5F, -3.F, 1.F, INFINITY, 2.F, 0.F}).reshape({2, 3});
+  const at::Tensor expected = run(model, x);
+  EXPECT_EQ(fuse_add_relu(model), 1);
+  EXPECT_THAT(operators(model), ElementsAre("AddRelu", "Add", "Relu", "Neg", "Add"));
+  EXPECT_THAT(sources(model.graph.nodes[0]), ElementsAre("sum", "act"));
+  verify(model);
+  EXPECT_TRUE(at::allclose(run(model, x), expected, 0, 0, /*equal_nan=*/true)) << run(model, x);
+}
+
+// In one loop where both lie alike in memory, by ATen otherwise.
+TEST(Passes, AddReluIsTheSumsRelu) {
+  Model model = model_of("(float[] x) => (float[] y)",
+                         "t = Transpose <perm = [0, 2, 3, 1]> (x)"
+                         "u = Add (t, k) w = Add (t, u) y = Relu (w)");
+  add(model, "k", at::tensor({0.25F}));
+  at::manual_seed(5);
+  at::Tensor x = at::randn({2, 5, 7, 3});
+  x[0][1][2][0] = NAN;
+  x[1][4][6][2] = INFINITY;
+  for (const at::Tensor& input : {x, x.contiguous(at::MemoryFormat::ChannelsLast), x.narrow(0, 1, 1)}) {
+    const at::Tensor t = input.permute({0, 2, 3, 1});
+    Model fused = model;
+    EXPECT_EQ(fuse_add_relu(fused), 1);
+    EXPECT_TRUE(at::allclose(run(fused, input), at::relu(t + (t + 0.25)), 0, 0, /*equal_nan=*/true));
+  }
+}
+
 TEST(Passes, AreTimedAndVerified) {
   Model model = model_of("(float[2] x) => (float[2] y)", "y = Relu (x)");
   const auto reports = apply_passes(model, inference_passes());
