@@ -32,6 +32,7 @@ class Placer {
       if (!moves_values(node)) continue;
       for (const std::string& output : node.outputs) placement_.values.erase(output);
     }
+    for (const Node& node : graph_.nodes) read_floats(node);
     return std::move(placement_);
   }
 
@@ -275,6 +276,33 @@ class Placer {
       if (input != *own) quantize(input);
     }
     changed_ |= written_.insert(tail(node.outputs[0])).second;
+  }
+
+  bool reads_integers(const Node& node) const {
+    return std::ranges::any_of(node.inputs, [&](const auto& input) { return is_quantized(input); });
+  }
+
+  // The value exists in float before it is rounded: no integer kernel makes it, nor an activation function
+  // that its quantizer takes in.
+  bool computed_in_float(const std::string& value) const {
+    const Node* node = producer(value);
+    if (!node || written_.count(value) > 0) return false;
+    return part(*node) == QuantPart::kNone || (part(*node) == QuantPart::kAdd && !reads_integers(*node));
+  }
+
+  // A node that computes in float gains nothing from a rounded input, and what it adds up, layer after layer,
+  // keeps the error.
+  void read_floats(const Node& node) {
+    if (node.outputs.empty()) return;
+    const bool stays = part(node) == QuantPart::kNone ||
+                       (part(node) == QuantPart::kAdd && !is_quantized(tail(node.outputs[0])) &&
+                        written_.count(tail(node.outputs[0])) == 0);
+    if (!stays) return;
+    for (const std::string& input : node.inputs) {
+      if (is_quantized(input) && computed_in_float(input)) {
+        placement_.float_reads[node.outputs[0]].insert(input);
+      }
+    }
   }
 
   const Model& model_;

@@ -1,6 +1,7 @@
 // Where a target wants quantized values: a plan over the graph as written, before anything is changed.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ struct QuantizedLayer {
 struct Placement {
   std::vector<QuantizedLayer> layers;
   std::set<std::string> values;  // activations to quantize; the value after a fused activation function
+  // Of those values, which a node that stays float reads as they were before: the residual stream of a
+  // transformer passes by its quantizers. By the node's first output.
+  std::map<std::string, std::set<std::string>> float_reads;
   std::vector<LayerQuantization> report;
 };
 

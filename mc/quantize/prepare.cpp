@@ -149,6 +149,7 @@ class Preparer {
   // value's name. An activation function becomes part of the FakeQuantize.
   void emit(Node node) {
     const std::string first = node.outputs.empty() ? "" : node.outputs[0];
+    read_floats(node, first);
     if (placement_.values.count(first) && fused_.count(first)) {
       Node quantize = maker_.activation(node.inputs[0], first, first);
       set_activation(quantize, node);
@@ -159,12 +160,20 @@ class Preparer {
     std::vector<Node> quantizers;
     for (std::string& value : node.outputs) {
       if (!placement_.values.count(value)) continue;
-      const std::string exact = graph_.unique_value_name(value + "_float");
+      const std::string exact = exact_[value] = graph_.unique_value_name(value + "_float");
       quantizers.push_back(maker_.activation(exact, value, value));
       value = exact;
     }
     graph_.nodes.push_back(std::move(node));
     for (Node& quantizer : quantizers) graph_.nodes.push_back(std::move(quantizer));
+  }
+
+  void read_floats(Node& node, const std::string& first) const {
+    const auto reads = placement_.float_reads.find(first);
+    if (reads == placement_.float_reads.end()) return;
+    for (const std::string& value : reads->second) {
+      std::ranges::replace(node.inputs, value, exact_.at(value));
+    }
   }
 
   void set_activation(Node& quantize, const Node& activation) const {
@@ -189,6 +198,7 @@ class Preparer {
   std::map<std::string, const QuantizedLayer*> norms_;
   std::map<std::string, std::string> quantized_weights_;  // by weight
   std::map<std::string, Node> norm_nodes_;                // batch norms to fold, by output
+  std::map<std::string, std::string> exact_;              // float values, by the quantized one
   std::set<std::string> fused_;  // outputs of activation functions that a FakeQuantize takes in
 };
 

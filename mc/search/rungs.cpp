@@ -38,9 +38,13 @@ void climb_equalization(Ladder& ladder) {
   options.equalize = true;
   ladder.attempt("equalize", options);
   if (ladder.over() || !has_operator(ladder.model(), {"MatMul", "Gemm"})) return;
-  options = ladder.best();
-  options.smooth = 0.5;
-  ladder.attempt("smooth 0.5", options);
+  // A few channels of massive activations want more than the usual half (SmoothQuant, section 5.1).
+  for (const double alpha : {0.5, 0.75}) {
+    if (ladder.over()) return;
+    options = ladder.best();
+    options.smooth = alpha;
+    ladder.attempt(fmt::format("smooth {}", alpha), options);
+  }
 }
 
 void climb_bias_correction(Ladder& ladder) {
