@@ -114,6 +114,7 @@ class BiasCorrector {
 
   void correct_level(const std::string& title, const std::vector<size_t>& members) {
     std::vector<std::string> outputs;
+    outputs.reserve(members.size());
     for (const size_t i : members) outputs.push_back(layers_[i].output());
     const auto part = quantized_part(module_.graph(), module_.input_names(), outputs, module_.device());
     std::vector<ChannelMean> means(members.size());

@@ -26,6 +26,7 @@ std::map<std::string, at::Tensor> channel_maxima(const Model& model,
   std::map<std::string, at::Tensor> maxima;
   GraphModule module(model, options);
   std::vector<std::string> names;
+  names.reserve(wanted.size());
   for (const auto& entry : wanted) names.push_back(entry.first);
   const GraphModule::Observer run = module.observer(names);
   for_each_batch(samples, "largest activations", [&](const Batch& batch) {

@@ -27,6 +27,7 @@ std::vector<Node> needed_nodes(const Graph& graph, const std::vector<std::string
     for (const std::string& read : reads(graph.nodes[*producer])) open.push_back(read);
   }
   std::vector<Node> found;
+  found.reserve(nodes.size());
   for (const size_t node : nodes) found.push_back(graph.nodes[node]);
   return found;
 }
@@ -35,6 +36,7 @@ std::vector<Node> needed_nodes(const Graph& graph, const std::vector<std::string
 Model extract_between(const Model& model, std::vector<ValueInfo> inputs,
                       const std::vector<std::string>& outputs) {
   std::vector<std::string> names;
+  names.reserve(inputs.size());
   for (const ValueInfo& input : inputs) names.push_back(input.name);
   Model piece;
   piece.ir_version = model.ir_version;

@@ -24,6 +24,7 @@ void add_input(InputStatistics& statistics, const at::Tensor& given) {
 int64_t gather_part(GraphModule& module, std::map<std::string, InputStatistics>& part,
                     const Samples& samples) {
   std::vector<std::string> wanted;
+  wanted.reserve(part.size());
   for (const auto& entry : part) wanted.push_back(entry.first);
   const GraphModule::Observer run = module.observer(wanted);
   int64_t done = 0;
