@@ -85,6 +85,7 @@ class RoundingLearner {
  private:
   LearnedRounding learn(const RoundingRegion& region, size_t index, Progress& progress) {
     std::vector<WeightQuantizer> quantizers;
+    quantizers.reserve(region.weights.size());
     for (const std::string& value : region.weights) quantizers.push_back(quantizers_.at(value));
     ModuleOptions on_device;
     on_device.device = module_.device();

@@ -78,6 +78,7 @@ class RegionLearner {
   std::vector<at::Tensor> each(Function&& function) const {
     const at::NoGradGuard no_grad;
     std::vector<at::Tensor> tensors;
+    tensors.reserve(weights_.size());
     for (const SoftRounding& weight : weights_) tensors.push_back(function(weight));
     return tensors;
   }

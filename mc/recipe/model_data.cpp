@@ -12,6 +12,7 @@ namespace {
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::vector<std::string> dims;
+  dims.reserve(shape.size());
   for (const int64_t dim : shape) dims.push_back(dim < 0 ? "?" : std::to_string(dim));
   return "[" + join(dims, ", ") + "]";
 }

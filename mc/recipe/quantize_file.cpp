@@ -5,6 +5,7 @@
 
 #include "mc/base/error.h"
 #include "mc/base/file.h"
+#include "mc/base/log.h"
 #include "mc/data/metric.h"
 #include "mc/deploy/engine.h"
 #include "mc/deploy/model_files.h"

@@ -171,6 +171,7 @@ class BudgetChooser {
 
   void choose_for_latency() {
     std::vector<const LayerSensitivity*> order;
+    order.reserve(result_.sensitivity.size());
     for (const LayerSensitivity& layer : result_.sensitivity) order.push_back(&layer);
     std::ranges::stable_sort(order, std::ranges::greater(), [](const LayerSensitivity* layer) {
       return loss_of(layer->snr_alone_db) / std::max(layer->macs, 1.0);

@@ -81,6 +81,7 @@ class CommandMetric : public Metric {
 
   double value() const override {
     std::vector<std::pair<std::string, at::Tensor>> arrays;
+    arrays.reserve(parts_.size() + 1);
     for (size_t i = 0; i < parts_.size(); ++i) arrays.emplace_back(output_names_[i], at::cat(parts_[i]));
     if (!labels_.empty()) arrays.emplace_back("labels", at::cat(labels_));
     const OutputsFile file;

@@ -234,6 +234,7 @@ std::vector<Batch> some_batches(std::shared_ptr<const Dataset> dataset, const No
 std::vector<std::string> most_sensitive_first(std::vector<LayerSensitivity> layers) {
   std::ranges::stable_sort(layers, {}, &LayerSensitivity::snr_alone_db);
   std::vector<std::string> names;
+  names.reserve(layers.size());
   for (LayerSensitivity& layer : layers) names.push_back(std::move(layer.node));
   return names;
 }
