@@ -11,6 +11,7 @@
 #include "mc/base/text.h"
 #include "mc/base/threads.h"
 #include "mc/deploy/engine_list.h"
+#include "mc/graph/fixed_batch.h"
 #include "mc/ops/slot.h"
 
 namespace mc {
@@ -39,8 +40,7 @@ void check_input(const PortInfo& port, const at::Tensor& tensor) {
 // The batch that a model insists on, or -1.
 int64_t fixed_batch(const Session& session) {
   for (const PortInfo& port : session.inputs()) {
-    const auto& shape = port.type.shape;
-    if (shape && !shape->empty() && shape->front().known()) return shape->front().value;
+    if (const int64_t fixed = fixed_batch(port.type); fixed >= 0) return fixed;
   }
   return -1;
 }

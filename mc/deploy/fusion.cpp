@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "mc/deploy/sample_inputs.h"
+#include "mc/graph/fixed_batch.h"
 #include "mc/onnx/onnx.h"
 
 namespace mc {
@@ -39,8 +40,7 @@ bool reads_integers(const KernelRun& run) {
 std::vector<at::Tensor> one_sample(const Session& session, const Dataset* data) {
   int64_t batch = 1;
   for (const PortInfo& port : session.inputs()) {
-    const auto& shape = port.type.shape;
-    if (shape && !shape->empty() && shape->front().known()) batch = shape->front().value;
+    if (const int64_t fixed = fixed_batch(port.type); fixed >= 0) batch = fixed;
   }
   return sample_inputs(session.inputs(), data, batch);
 }

@@ -11,6 +11,7 @@
 #include "mc/base/log.h"
 #include "mc/deploy/layer_match.h"
 #include "mc/deploy/layer_models.h"
+#include "mc/graph/fixed_batch.h"
 #include "mc/onnx/onnx.h"
 #include "mc/ops/op.h"
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "mc/base/error.h"
+#include "mc/graph/fixed_batch.h"
 #include "mc/onnx/onnx.h"
 
 namespace mc {
@@ -86,14 +87,6 @@ Model cut_into_layers(Model model, const std::set<std::string>& cuts,
 
 std::string fed_name(const std::string& value) {
   return value + "/fed";
-}
-
-int64_t fixed_batch(const Graph& graph) {
-  for (const ValueInfo* input : graph.real_inputs()) {
-    const auto& shape = input->type.shape;
-    if (shape && !shape->empty() && shape->front().known()) return shape->front().value;
-  }
-  return -1;
 }
 
 int64_t bytes_of(const Graph& graph, const std::string& value) {

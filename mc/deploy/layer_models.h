@@ -22,9 +22,6 @@ Model cut_into_layers(Model model, const std::set<std::string>& cuts,
                       const std::vector<std::string>& outputs);
 std::string fed_name(const std::string& value);
 
-// The batch that the model's inputs fix, or -1.
-int64_t fixed_batch(const Graph& graph);
-
 // Bytes that the values take at the model's inferred shapes; dims not known count as 1.
 int64_t bytes_of(const Graph& graph, const std::string& value);
 

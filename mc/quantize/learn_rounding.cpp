@@ -9,6 +9,7 @@
 #include "mc/base/log.h"
 #include "mc/base/text.h"
 #include "mc/data/loader.h"
+#include "mc/graph/fixed_batch.h"
 #include "mc/ops/slot.h"
 #include "mc/quantize/extract.h"
 #include "mc/quantize/reconstruct.h"
@@ -37,16 +38,12 @@ RoundingLoading rounding_loading(const GraphModule& module, const Dataset& datas
     loading.options.batch_size = 1;
     loading.single = true;
   }
-  for (const ValueInfo* input : module.structure().graph.real_inputs()) {
-    const Type& type = input->type;
-    if (!type.is_tensor() || !type.shape || type.shape->empty() || !type.shape->front().known()) continue;
-    const int64_t fixed = type.shape->front().value;
+  if (const int64_t fixed = fixed_batch(module.structure().graph); fixed >= 0) {
     MC_CHECK(dataset.size() >= fixed, "rounding: the model's batch is fixed to {}, there are {} samples",
              fixed, dataset.size());
     loading.options.batch_size = fixed;
     loading.options.drop_last = true;
     loading.single = true;
-    break;
   }
   return loading;
 }

@@ -6,23 +6,13 @@
 #include "mc/base/interrupt.h"
 #include "mc/base/log.h"
 #include "mc/data/loader.h"
+#include "mc/graph/fixed_batch.h"
 
 namespace mc {
 namespace {
 
 // Enough to keep the cores busy; more would only take more memory.
 constexpr int64_t kBatch = 8;
-
-// The batch that the model insists on, or 0.
-int64_t fixed_calibration_batch(const Graph& graph) {
-  for (const ValueInfo* input : graph.real_inputs()) {
-    const Type& type = input->type;
-    if (type.is_tensor() && type.shape && !type.shape->empty() && type.shape->front().known()) {
-      return type.shape->front().value;
-    }
-  }
-  return 0;
-}
 
 bool shapes_vary(const Dataset& dataset) {
   for (const FieldInfo& field : dataset.fields()) {
@@ -38,7 +28,7 @@ LoaderOptions calibration_loading(const Graph& graph, const Dataset& dataset,
   options.device = device;
   options.batch_size = shapes_vary(dataset) ? 1 : kBatch;
   options.ahead = 2;
-  if (const int64_t fixed = fixed_calibration_batch(graph)) {
+  if (const int64_t fixed = fixed_batch(graph); fixed > 0) {
     MC_CHECK(dataset.size() >= fixed, "calibrate: the model's batch is fixed to {}, there are {} samples",
              fixed, dataset.size());
     options.batch_size = fixed;

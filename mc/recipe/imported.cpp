@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "mc/graph/fixed_batch.h"
 #include "mc/module/state.h"
 #include "mc/rewrite/pass.h"
 #include "mc/rewrite/passes.h"
@@ -14,13 +15,12 @@ namespace {
 
 constexpr const char* kBatchDimension = "batch";
 
-int64_t fixed_batch(const Graph& graph) {
+// The batch that all inputs are fixed to, or -1.
+int64_t common_batch(const Graph& graph) {
   int64_t size = -1;
   for (const ValueInfo* input : graph.real_inputs()) {
-    const Type& type = input->type;
-    if (!type.is_tensor() || !type.shape || type.shape->empty() || !type.shape->front().known()) return -1;
-    int64_t dim = type.shape->front().value;
-    if (size >= 0 && dim != size) return -1;
+    const int64_t dim = fixed_batch(input->type);
+    if (dim < 0 || (size >= 0 && dim != size)) return -1;
     size = dim;
   }
   return size;
@@ -57,7 +57,7 @@ void free_reshapes(Graph& graph, int64_t size) {
 
 // Returns the size that was fixed, or -1.
 int64_t free_inputs(Graph& graph) {
-  const int64_t size = fixed_batch(graph);
+  const int64_t size = common_batch(graph);
   if (size < 0) return -1;
   std::set<std::string> fed;
   for (const ValueInfo* input : graph.real_inputs()) fed.insert(input->name);
