@@ -14,6 +14,7 @@
 #include "mc/ops/slot.h"
 #include "mc/quantize/block_format.h"
 #include "mc/quantize/functions.h"
+#include "mc/quantize/linear_layer.h"
 #include "mc/quantize/quantize.h"
 #include "mc/quantize/settle_learned.h"
 #include "mc/rewrite/convert_opset.h"
@@ -299,7 +300,7 @@ class Converter {
     if (input == dequantized_.end() || weight == dequantized_.end() || !graph_.initializer(name)) return;
     // No integer kernel adds it.
     if (weight->second.block > 0 || weight->second.in_int4 || weight->second.dims.empty()) return;
-    const int64_t count = channels(layer, weight->second.dims);
+    const int64_t count = output_channels(layer, weight->second.dims);
     const at::Tensor scale = values(input->second.scale) * values(weight->second.scale);
     at::Tensor bias = values(name);
     if ((scale.dim() == 1 && scale.size(0) != count) || (bias.numel() != 1 && bias.numel() != count)) return;
@@ -314,12 +315,6 @@ class Converter {
     graph_.add_initializer(q.zero_point, to_constant(at::zeros_like(scale, at::kInt)));
     holder.inputs[port] = graph_.unique_value_name(name + "_dequantized");
     emit(dequantize_node(stem, holder.inputs[port], q));
-  }
-
-  static int64_t channels(const Node& layer, const std::vector<int64_t>& weight) {
-    if (layer.is("Conv")) return weight[0];
-    if (layer.is("ConvTranspose")) return weight[1] * layer.get_int("group", 1);
-    return weight[layer.is("Gemm") && layer.get_int("transB", 0) != 0 ? 0 : 1];
   }
 
   Model& model_;

@@ -37,6 +37,12 @@ at::Tensor double_copy(const Graph& graph, const Uses& uses, const Node& node, s
 
 }  // namespace
 
+int64_t output_channels(const Node& layer, const std::vector<int64_t>& weight_dims) {
+  if (layer.is("ConvTranspose")) return weight_dims[1] * layer.get_int("group", 1);
+  const bool rows = layer.is("Conv") || (layer.is("Gemm") && layer.get_int("transB", 0) != 0);
+  return weight_dims[rows ? 0 : 1];
+}
+
 at::Tensor by_group(const Node& node, const at::Tensor& weight) {
   if (node.is("MatMul") || (node.is("Gemm") && !node.get_int("transB", 0))) {
     return weight.t().unsqueeze(0).unsqueeze(-1);

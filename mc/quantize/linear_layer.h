@@ -1,7 +1,9 @@
 // Layers that multiply by a constant weight, seen in one form whatever their operator.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -22,6 +24,9 @@ struct LinearLayer {
 // nullopt for other operators, and where the weight is not float32, not constant, or read by another node
 // too.
 std::optional<LinearLayer> linear_layer(const Graph& graph, const Uses& uses, const Node& node);
+
+// Output channels of Conv, ConvTranspose, MatMul or Gemm, from the dims of the weight, input 1; at least two.
+int64_t output_channels(const Node& layer, const std::vector<int64_t>& weight_dims);
 
 // A layer's contiguous weight as [group, out / group, in / group, kernel elements]: a view of it.
 at::Tensor by_group(const Node& node, const at::Tensor& weight);

@@ -6,6 +6,7 @@
 
 #include "mc/base/error.h"
 #include "mc/quantize/fake_quantize_node.h"
+#include "mc/quantize/linear_layer.h"
 
 namespace mc {
 namespace {
@@ -45,10 +46,7 @@ class BiasGiver {
     const Node* fold = producer(quantizer->inputs[0]);
     const Initializer* weight = graph_.initializer(fold ? fold->inputs[0] : quantizer->inputs[0]);
     if (!weight || weight->tensor.dims.size() < 2) return 0;
-    const std::vector<int64_t>& dims = weight->tensor.dims;
-    if (node.is("ConvTranspose")) return dims[1] * node.get_int("group", 1);
-    const bool rows = node.is("Conv") || (node.is("Gemm") && node.get_int("transB", 0));
-    return rows ? dims[0] : dims[1];
+    return output_channels(node, weight->tensor.dims);
   }
 
   const Uses::Use* only_reader(const std::string& value) const {
