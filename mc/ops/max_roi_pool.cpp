@@ -83,13 +83,7 @@ Kernel bind_max_roi_pool(const BindContext& context) {
 
 void infer_max_roi_pool(InferContext& context) {
   const RoiPool pool = roi_pool(context.node());
-  const Shape* x = input_shape(context, 0);
-  const Shape* rois = input_shape(context, 1);
-  MC_CHECK(!x || x->size() == 4, "the input has {} dims; 4 are needed", x ? x->size() : 0);
-  MC_CHECK(!rois || rois->size() == 2, "rois have {} dims; 2 are needed", rois ? rois->size() : 0);
-  context.output(0,
-                 Type::tensor(input_dtype(context, 0), Shape{rois ? (*rois)[0] : Dim(), x ? (*x)[1] : Dim(),
-                                                             Dim(pool.height), Dim(pool.width)}));
+  infer_regions(context, pool.height, pool.width);
 }
 
 }  // namespace

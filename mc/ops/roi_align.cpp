@@ -181,16 +181,19 @@ Kernel bind_roi_align(const BindContext& context) {
 
 void infer_roi_align(InferContext& context) {
   const RoiAttributes attributes = roi_attributes(context.node(), context.opset());
+  infer_regions(context, attributes.height, attributes.width);
+}
+
+}  // namespace
+
+void infer_regions(InferContext& context, int64_t height, int64_t width) {
   const Shape* x = input_shape(context, 0);
   const Shape* rois = input_shape(context, 1);
   MC_CHECK(!x || x->size() == 4, "the input has {} dims; 4 are needed", x ? x->size() : 0);
   MC_CHECK(!rois || rois->size() == 2, "rois have {} dims; 2 are needed", rois ? rois->size() : 0);
-  context.output(0,
-                 Type::tensor(input_dtype(context, 0), Shape{rois ? (*rois)[0] : Dim(), x ? (*x)[1] : Dim(),
-                                                             Dim(attributes.height), Dim(attributes.width)}));
+  const Shape y{rois ? (*rois)[0] : Dim(), x ? (*x)[1] : Dim(), Dim(height), Dim(width)};
+  context.output(0, Type::tensor(input_dtype(context, 0), y));
 }
-
-}  // namespace
 
 Op roi_align_op() {
   return {.name = "RoiAlign", .since = 10, .bind = bind_roi_align, .infer = infer_roi_align};
