@@ -8,22 +8,13 @@
 #include "mc/base/error.h"
 #include "mc/base/file.h"
 #include "mc/deploy/fusion.h"
+#include "tests/base/error_of.h"
 #include "tests/deploy/small_models.h"
 
 namespace mc {
 namespace {
 
 using testing::HasSubstr;
-
-template <class Body>
-std::string error_of(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 class EngineTest : public testing::TestWithParam<std::string> {
  protected:

@@ -16,6 +16,7 @@
 #include "mc/quantize/rounding_regions.h"
 #include "mc/quantize/soft_rounding.h"
 #include "mc/quantize/weight_range.h"
+#include "tests/base/error_of.h"
 
 namespace mc {
 namespace {
@@ -174,16 +175,6 @@ std::vector<std::string> names_of(const Model& model, const RoundingRegion& regi
   std::vector<std::string> names;
   for (const size_t node : region.nodes) names.push_back(model.graph.nodes[node].name);
   return names;
-}
-
-template <class Body>
-std::string error_of(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(RoundingLoss, RectifiedSigmoidReachesItsEnds) {
