@@ -85,8 +85,7 @@ void add_benchmark(CLI::App& program, Action& action) {
   command->add_option("--data", options->data, "Samples to run on, as `evaluate` takes them, or random:N");
   command->add_option("--precision", options->precision, "Of what is not quantized: f32, bf16 or f16");
   command->add_option("--seconds", options->seconds, "Measuring time a row")->check(CLI::NonNegativeNumber);
-  command->add_option("--threads", options->threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 4096));
-  command->add_flag("--json", options->json, "Print JSON");
+  add_threads_and_json(*command, options->threads, options->json);
   command->footer(
       "Rows take turns, so that drift of the machine hits all alike.\n"
       "Example:\n"

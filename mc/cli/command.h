@@ -24,6 +24,9 @@ void add_compare(CLI::App& program, Action& action);
 void add_conformance(CLI::App& program, Action& action);
 void add_report(CLI::App& program, Action& action);
 
+// --threads and --json, which end the options of commands that compute and report.
+void add_threads_and_json(CLI::App& command, int& threads, bool& json);
+
 // Adds the command `name`; its options are members of Options, which lives as long as the program.
 template <class Options>
 CLI::App* add_command(CLI::App& program, Action& action, const char* name, const char* summary,

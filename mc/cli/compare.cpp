@@ -131,8 +131,7 @@ void add_compare(CLI::App& program, Action& action) {
   command->add_option("--batch", options->batch, "Samples at once")->check(CLI::PositiveNumber);
   command->add_option("--limit", options->limit, "Use only the first samples; 0: all")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--threads", options->threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 4096));
-  command->add_flag("--json", options->json, "Print JSON");
+  add_threads_and_json(*command, options->threads, options->json);
   command->footer(
       "SNR in dB is 10 log10(sum of reference squared / sum of difference squared), 200 when equal.\n"
       "Example:\n"

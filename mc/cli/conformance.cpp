@@ -42,8 +42,7 @@ void add_conformance(CLI::App& program, Action& action) {
   command->add_option("folder", options->folder, "A case, or a folder of cases")->required();
   command->add_option("--list", options->list, "Name the cases that passed, or those that failed and why")
       ->check(CLI::IsMember({"passed", "failed"}));
-  command->add_option("--threads", options->threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 4096));
-  command->add_flag("--json", options->json, "Print JSON");
+  add_threads_and_json(*command, options->threads, options->json);
   command->footer(
       "A case holds model.onnx, test_data_set_K/input_I.pb and output_I.pb, and data.json with rtol and "
       "atol\n"

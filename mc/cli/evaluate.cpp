@@ -70,8 +70,7 @@ void add_evaluate(CLI::App& program, Action& action) {
   command->add_option("--batch", options->batch, "Samples at once")->check(CLI::PositiveNumber);
   command->add_option("--limit", options->limit, "Use only the first samples; 0: all")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--threads", options->threads, "CPU threads; 0: all cores")->check(CLI::Range(0, 4096));
-  command->add_flag("--json", options->json, "Print JSON");
+  add_threads_and_json(*command, options->threads, options->json);
   command->footer(
       "Example:\n"
       "  model-compression evaluate int8.onnx --data /usr/share/datasets/fashion-mnist --engine openvino");

@@ -336,9 +336,7 @@ void add_quantize(CLI::App& program, Action& action) {
   command->add_option("--batch", options.batch, "Samples at once when comparing")->check(CLI::PositiveNumber);
   command->add_option("--limit", options.limit, "Compare on only the first samples; 0: all")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--threads", arguments->threads, "CPU threads; 0: all cores")
-      ->check(CLI::Range(0, 4096));
-  command->add_flag("--json", arguments->json, "Print JSON");
+  add_threads_and_json(*command, arguments->threads, arguments->json);
   command->footer(
       "Example:\n"
       "  model-compression quantize model.onnx --data samples.npz -o model.int8.onnx --method mse");

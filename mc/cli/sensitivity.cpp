@@ -78,9 +78,7 @@ void add_sensitivity(CLI::App& program, Action& action) {
       ->check(CLI::NonNegativeNumber);
   command->add_option("--measured-samples", options.measured_samples, "Samples to measure on; 0: all")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--threads", arguments->threads, "CPU threads; 0: all cores")
-      ->check(CLI::Range(0, 4096));
-  command->add_flag("--json", arguments->json, "Print JSON");
+  add_threads_and_json(*command, arguments->threads, arguments->json);
   command->footer(
       "Example:\n"
       "  model-compression sensitivity model.onnx --data samples.npz --bits 2,4 -o sensitivity.html");
