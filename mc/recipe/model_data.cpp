@@ -39,12 +39,16 @@ std::shared_ptr<const Dataset> open_for(const Model& model, const std::string& s
 ModelData open_model_data(const Model& model, const std::string& source, int64_t limit) {
   ModelData data;
   data.dataset = take(open_for(model, source, "test"), limit > 0 ? limit : -1);
-  if (!data.dataset->random()) data.normalization = preprocess_of(model);
+  data.normalization = normalization_of(model, *data.dataset);
   return data;
 }
 
 std::shared_ptr<const Dataset> open_training_data(const Model& model, const std::string& source) {
   return open_for(model, source, "train");
+}
+
+Normalization normalization_of(const Model& model, const Dataset& data) {
+  return data.random() ? Normalization() : preprocess_of(model);
 }
 
 std::unique_ptr<Loader> make_loader(const ModelData& data, int64_t batch_size) {

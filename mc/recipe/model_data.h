@@ -23,6 +23,9 @@ ModelData open_model_data(const Model& model, const std::string& source, int64_t
 // The same of training samples, where the format has a split; all of them.
 std::shared_ptr<const Dataset> open_training_data(const Model& model, const std::string& source);
 
+// What the model's metadata asks for; nothing for random data.
+Normalization normalization_of(const Model& model, const Dataset& data);
+
 // Its batches in order, as the model takes them.
 std::unique_ptr<Loader> make_loader(const ModelData& data, int64_t batch_size);
 

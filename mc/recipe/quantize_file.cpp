@@ -68,15 +68,20 @@ class FileQuantizer {
     engine_ = judging_engine(engine_, report_.engine_note);
   }
 
+  // Opened where it is first needed.
+  const std::shared_ptr<const Dataset>& training_data(const Model& model) {
+    if (!training_) training_ = open_training_data(model, options().data);
+    return training_;
+  }
+
   // Only where the engine that the result is for can be timed.
   void choose_float_parts(const Model& model) {
     if (!options().latency || options().budget || options().how.mode != "ptq" || !report_.engine_note.empty())
       return;
     QuantizeModeOptions& how = report_.options.how;
     how.quantize.mode = "ptq";
-    report_.latency =
-        latency_of_file(options().model, options().output, open_training_data(model, options().data),
-                        test_.normalization, how.quantize, engine_);
+    report_.latency = latency_of_file(options().model, options().output, training_data(model),
+                                      test_.normalization, how.quantize, engine_);
     how.quantize.keep_float = report_.latency->options.keep_float;
   }
 
@@ -86,7 +91,7 @@ class FileQuantizer {
     BudgetJob job;
     job.model = options().model;
     job.folder = options().output.string() + ".timing";
-    job.calibration = open_training_data(model, options().data);
+    job.calibration = training_data(model);
     job.normalization = test_.normalization;
     job.options = calibration_of(how);
     job.budget = *options().budget;
@@ -108,11 +113,9 @@ class FileQuantizer {
                    choose_float_parts(model);
                    choose_bits(model);
                    ModeResult result =
-                       pays()
-                           ? run_quantize_mode(
-                                 model, test_.dataset ? open_training_data(model, options().data) : nullptr,
-                                 test_.normalization, options().how)
-                           : ModeResult{model, {}, {}, {}, 0};
+                       pays() ? run_quantize_mode(model, test_.dataset ? training_data(model) : nullptr,
+                                                  test_.normalization, options().how)
+                              : ModeResult{model, {}, {}, {}, 0};
                    result.model.producer_name = "model-compression";
                    write_onnx(result.model, options().output);
                    report_.layers = std::move(result.layers);
@@ -179,6 +182,7 @@ class FileQuantizer {
 
   QuantizeFileReport report_;
   ModelData test_;
+  std::shared_ptr<const Dataset> training_;
   std::string engine_;
 };
 

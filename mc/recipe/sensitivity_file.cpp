@@ -15,13 +15,13 @@ SensitivityFileReport sensitivity_of_file(const SensitivityFileOptions& options)
   const Model model = read_onnx(options.model);
   with_context([&] { return options.model.string(); },
                [&] {
-                 const ModelData test = open_model_data(model, options.data, 0);
                  const auto samples = open_training_data(model, options.data);
                  report.data = samples->description();
                  report.random_data = samples->random();
-                 const auto module = calibrated_module(model, samples, test.normalization, options.quantize);
+                 const Normalization normalization = normalization_of(model, *samples);
+                 const auto module = calibrated_module(model, samples, normalization, options.quantize);
                  const std::vector<Batch> batches =
-                     some_batches(samples, test.normalization, options.measured_samples, model.graph);
+                     some_batches(samples, normalization, options.measured_samples, model.graph);
                  report.layers = sensitivity(*module, batches);
                  measure_bits(*module, batches, options.bits, report.layers);
                });
