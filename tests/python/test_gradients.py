@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import torch_layer_operators  # noqa: F401, adds to REFERENCES
 from onnx import helper, numpy_helper
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 from torch_operators import REFERENCES
