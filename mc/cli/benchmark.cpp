@@ -45,6 +45,13 @@ void print_rows(const std::vector<BenchmarkRow>& rows) {
   if (random) print("measured on random data\n");
 }
 
+void print_machine(const MachineSpeed& machine) {
+  constexpr double kQuiet = 0.05;
+  print(fmt::format("the machine itself: a fixed loop took {:.2f} ms, and varied by {:.0f} %{}\n",
+                    machine.median_ms(), 100 * machine.variation(),
+                    machine.variation() > kQuiet ? ": not quiet, so compare rows of this run only" : ""));
+}
+
 int execute(const BenchmarkArguments& arguments) {
   use_threads(arguments.threads);
   BenchmarkOptions options;
@@ -59,11 +66,13 @@ int execute(const BenchmarkArguments& arguments) {
     data = open_model_data(read_onnx(arguments.models.front()), arguments.data, 0).dataset;
   }
   const std::vector<std::filesystem::path> models(arguments.models.begin(), arguments.models.end());
-  const std::vector<BenchmarkRow> rows = benchmark(models, data, options);
+  MachineSpeed machine;
+  const std::vector<BenchmarkRow> rows = benchmark(models, data, options, &machine);
   if (arguments.json) {
-    print_json(to_json(rows));
+    print_json(to_json(rows, machine));
   } else {
     print_rows(rows);
+    print_machine(machine);
   }
   return kDone;
 }

@@ -49,10 +49,11 @@ void prepare(Candidate& candidate, Engine& engine, const Dataset* data, const Be
   row.peak_mb = memory.megabytes();
 }
 
-// One turn of a row: a pause in which the other engines' threads fall asleep (LibTorch's spin for some
-// milliseconds after their work), a run that brings the row's weights back into the caches, then timed runs.
+// In which the other engines' threads fall asleep: LibTorch's spin for some milliseconds after their work.
+constexpr auto kPause = std::chrono::milliseconds(20);
+
+// One turn of a row: a pause, a run that brings the row's weights back into the caches, then timed runs.
 void take_turn(Candidate& candidate) {
-  constexpr auto kPause = std::chrono::milliseconds(20);
   constexpr double kTurnMs = 60;
   std::this_thread::sleep_for(kPause);
   candidate.session->infer(candidate.inputs);
@@ -130,7 +131,7 @@ std::vector<Candidate> make_candidates(const std::vector<std::filesystem::path>&
 
 std::vector<BenchmarkRow> benchmark(const std::vector<std::filesystem::path>& models,
                                     const std::shared_ptr<const Dataset>& data,
-                                    const BenchmarkOptions& options) {
+                                    const BenchmarkOptions& options, MachineSpeed* machine) {
   check_options(models, options);
   std::vector<Candidate> candidates = make_candidates(models, data.get(), options);
   const auto wanted_ms = static_cast<int64_t>(options.seconds * 1e3);
@@ -138,6 +139,10 @@ std::vector<BenchmarkRow> benchmark(const std::vector<std::filesystem::path>& mo
   for (bool more = true; more;) {
     more = false;
     int64_t done_ms = 0;
+    if (machine) {
+      std::this_thread::sleep_for(kPause);
+      machine->sample();
+    }
     for (Candidate& candidate : candidates) {
       if (interrupted()) throw Error("interrupted while benchmarking", ErrorKind::kInterrupted);
       if (!candidate.done(options)) take_turn(candidate);
@@ -174,10 +179,12 @@ Json to_json(const BenchmarkRow& row) {
           {"skipped", row.skipped}};
 }
 
-Json to_json(const std::vector<BenchmarkRow>& rows) {
+Json to_json(const std::vector<BenchmarkRow>& rows, const MachineSpeed& machine) {
   Json list = Json::array();
   for (const BenchmarkRow& row : rows) list.push_back(to_json(row));
-  return {{"schema", "model-compression/benchmark/1"}, {"rows", list}};
+  return {{"schema", "model-compression/benchmark/1"},
+          {"rows", list},
+          {"machine", {{"loop_ms", machine.median_ms()}, {"variation", machine.variation()}}}};
 }
 
 }  // namespace mc

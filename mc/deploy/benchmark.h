@@ -11,6 +11,7 @@
 #include "mc/base/json.h"
 #include "mc/data/dataset.h"
 #include "mc/deploy/engine.h"
+#include "mc/deploy/machine_speed.h"
 
 namespace mc {
 
@@ -41,12 +42,13 @@ struct BenchmarkRow {
 // Rows in the order model, engine, batch, each with a session of its own. Each round gives every row a short
 // turn; rounds go on until every row has its time. `data` null: random inputs of the models' shapes. A row
 // that an engine cannot run says why in `skipped`. Throws Error for a missing file, an unknown engine, a
-// batch below 1, and when interrupted.
+// batch below 1, and when interrupted. `machine`, if given, is sampled in every round.
 std::vector<BenchmarkRow> benchmark(const std::vector<std::filesystem::path>& models,
                                     const std::shared_ptr<const Dataset>& data,
-                                    const BenchmarkOptions& options);
+                                    const BenchmarkOptions& options, MachineSpeed* machine = nullptr);
 
 Json to_json(const BenchmarkRow& row);
-Json to_json(const std::vector<BenchmarkRow>& rows);  // the document of `benchmark --json`
+// The document of `benchmark --json`.
+Json to_json(const std::vector<BenchmarkRow>& rows, const MachineSpeed& machine);
 
 }  // namespace mc

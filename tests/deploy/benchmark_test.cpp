@@ -46,6 +46,18 @@ TEST(Benchmark, RowsInOrderWithFiguresThatFitTogether) {
   }
 }
 
+TEST(Benchmark, SamplesTheMachineInEveryRound) {
+  TemporaryFolder folder;
+  write_onnx(SmallNet(1).model(), folder / "a.onnx");
+  BenchmarkOptions options = quick();
+  options.engines = {"torch"};
+  MachineSpeed machine;
+  EXPECT_EQ(machine.median_ms(), 0);
+  benchmark({folder / "a.onnx"}, nullptr, options, &machine);
+  EXPECT_GT(machine.median_ms(), 0);
+  EXPECT_GE(machine.variation(), 0);
+}
+
 TEST(Benchmark, FileSizeCountsExternalData) {
   TemporaryFolder folder;
   WriteOptions external;
@@ -99,7 +111,11 @@ TEST(Benchmark, RefusesBadRequests) {
 }
 
 TEST(Benchmark, JsonHasTheDocumentedKeys) {
-  const Json json = to_json(std::vector<BenchmarkRow>{BenchmarkRow{}});
+  MachineSpeed machine;
+  machine.sample();
+  const Json json = to_json(std::vector<BenchmarkRow>{BenchmarkRow{}}, machine);
+  EXPECT_DOUBLE_EQ(json["machine"]["loop_ms"], machine.median_ms());
+  EXPECT_EQ(json["machine"]["variation"], 0);  // of one sample
   EXPECT_EQ(json["schema"], "model-compression/benchmark/1");
   for (const char* key : {"model", "engine", "precision", "batch", "threads", "median_ms", "p90_ms", "p99_ms",
                           "throughput", "load_ms", "peak_mb", "file_mb"}) {
