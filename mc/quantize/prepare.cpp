@@ -19,7 +19,11 @@ namespace {
 class Preparer {
  public:
   Preparer(Model& model, const QuantizeOptions& options)
-      : model_(model), graph_(model.graph), placement_(place(model, options)), maker_(model, options) {
+      : model_(model),
+        graph_(model.graph),
+        placement_(place(model, options)),
+        maker_(model, options),
+        learns_scales_(options.learns_scales()) {
     for (const QuantizedLayer& layer : placement_.layers) {
       layers_[layer.node] = &layer;
       if (!layer.batch_norm.empty()) norms_[layer.batch_norm] = &layer;
@@ -83,22 +87,45 @@ class Preparer {
       node.inputs[layer.weight] = shared->second;
       return emit(std::move(node));
     }
-    std::string source = weight;
-    at::Tensor current = values(weight);
-    if (!layer.batch_norm.empty()) {
-      Node fold = folded_weight(node, layer);
-      current = current * folded_scale(layer, current.dim());
-      source = fold.outputs[0];
-      graph_.nodes.push_back(std::move(fold));
-    }
-    const std::string quantized = graph_.unique_value_name(weight + "_quantized");
-    graph_.nodes.push_back(maker_.weight(source, quantized, weight, current, layer.scales, layer.bits));
-    node.inputs[layer.weight] = shared->second = quantized;
+    node.inputs[layer.weight] = shared->second =
+        learns_unfolded(layer) ? emit_quantized_then_folded(node, layer) : emit_quantized_weight(node, layer);
     if (!layer.batch_norm.empty() && node.inputs.size() > 2) {
       absorb_bias(node, layer);
       node.inputs.resize(2);
     }
     emit(std::move(node));
+  }
+
+  // The weight, folded where batch norm follows, and its FakeQuantize; returns the quantized value.
+  std::string emit_quantized_weight(const Node& node, const QuantizedLayer& layer) {
+    const std::string weight = node.inputs[layer.weight];
+    std::string source = weight;
+    at::Tensor current = values(weight);
+    if (!layer.batch_norm.empty()) {
+      source = graph_.unique_value_name(weight + "_folded");
+      current = current * folded_scale(layer, current.dim());
+      graph_.nodes.push_back(folded_weight(node, layer, weight, source));
+    }
+    const std::string quantized = graph_.unique_value_name(weight + "_quantized");
+    graph_.nodes.push_back(maker_.weight(source, quantized, weight, current, layer.scales, layer.bits));
+    return quantized;
+  }
+
+  // A learned scale for each channel is one of the weight before batch norm is folded in: it gives the same
+  // levels there, and its steps are as large, for its size, as those of the weight. The folded weight is
+  // smaller by the deviation of the activations, and SGD would throw a scale of that size about.
+  bool learns_unfolded(const QuantizedLayer& layer) const {
+    return learns_scales_ && !layer.batch_norm.empty() && layer.scales.axis == layer.channel_axis &&
+           layer.scales.block == 0;
+  }
+
+  std::string emit_quantized_then_folded(const Node& node, const QuantizedLayer& layer) {
+    const std::string weight = node.inputs[layer.weight];
+    const std::string levels = graph_.unique_value_name(weight + "_levels");
+    const std::string quantized = graph_.unique_value_name(weight + "_quantized");
+    graph_.nodes.push_back(maker_.weight(weight, levels, weight, values(weight), layer.scales, layer.bits));
+    graph_.nodes.push_back(folded_weight(node, layer, levels, quantized));
+    return quantized;
   }
 
   // Batch norm of conv + bias is batch norm of conv with the mean moved by the bias.
@@ -110,14 +137,15 @@ class Preparer {
     norm.inputs[3] = moved;
   }
 
-  Node folded_weight(const Node& conv, const QuantizedLayer& layer) {
+  Node folded_weight(const Node& conv, const QuantizedLayer& layer, const std::string& input,
+                     const std::string& output) {
     const Node& norm = norm_nodes_.at(layer.batch_norm);
     Node fold;
     fold.name = graph_.unique_node_name(conv.inputs[1] + "/FoldedWeight");
     fold.op_type = "FoldedWeight";
     fold.domain = "mc";
-    fold.inputs = {conv.inputs[1], norm.inputs[1], norm.inputs[4]};
-    fold.outputs = {graph_.unique_value_name(conv.inputs[1] + "_folded")};
+    fold.inputs = {input, norm.inputs[1], norm.inputs[4]};
+    fold.outputs = {output};
     fold.set({"epsilon", norm.get_float("epsilon", 1e-5F)});
     fold.set({"axis", layer.channel_axis});
     return fold;
@@ -194,6 +222,7 @@ class Preparer {
   Graph& graph_;
   Placement placement_;
   FakeQuantizeMaker maker_;
+  bool learns_scales_ = false;
   std::map<std::string, const QuantizedLayer*> layers_;
   std::map<std::string, const QuantizedLayer*> norms_;
   std::map<std::string, std::string> quantized_weights_;  // by weight

@@ -1,5 +1,9 @@
 #include "mc/quantize/settle_learned.h"
 
+#include <limits>
+#include <utility>
+#include <vector>
+
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
@@ -35,11 +39,38 @@ void settle(Graph& graph, Node& node) {
   }
 }
 
+// levels = FakeQuantize(weight), quantized = FoldedWeight(levels) becomes folded = FoldedWeight(weight),
+// quantized = FakeQuantize(folded) with the scales folded as well: the order in which weights are exported.
+void fold_first(Graph& graph, Node& quantize, Node& fold) {
+  const at::Tensor var = value_of(graph, fold.inputs[2]);
+  const at::Tensor factor =
+      (value_of(graph, fold.inputs[1]) * (var + fold.get_float("epsilon", 1e-5F)).rsqrt()).abs();
+  constexpr float kLeast = std::numeric_limits<float>::epsilon();  // of a channel whose gamma is zero
+  for (const size_t part : {1, 3, 4}) {
+    at::Tensor folded = value_of(graph, quantize.inputs[part]) * factor;
+    if (part == 1) folded = folded.clamp_min(kLeast);
+    graph.set_initializer(quantize.inputs[part], to_constant(folded.contiguous()));
+  }
+  const std::string folded_value = quantize.outputs[0];
+  fold.inputs[0] = quantize.inputs[0];
+  quantize.inputs[0] = folded_value;
+  quantize.outputs[0] = fold.outputs[0];
+  fold.outputs[0] = folded_value;
+  std::swap(quantize, fold);
+}
+
 }  // namespace
 
 void settle_learned(Model& model) {
-  for (Node& node : model.graph.nodes) {
-    if (node.is("LearnedFakeQuantize", "mc")) settle(model.graph, node);
+  std::vector<Node>& nodes = model.graph.nodes;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (!nodes[i].is("LearnedFakeQuantize", "mc")) continue;
+    settle(model.graph, nodes[i]);
+    for (size_t reader = i + 1; reader < nodes.size(); ++reader) {
+      if (!nodes[reader].is("FoldedWeight", "mc") || nodes[reader].inputs[0] != nodes[i].outputs[0]) continue;
+      fold_first(model.graph, nodes[i], nodes[reader]);
+      break;
+    }
   }
 }
 

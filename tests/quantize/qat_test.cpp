@@ -199,6 +199,42 @@ TEST(LearnedScales, AreParametersThatTrain) {
   }
 }
 
+// LSQ section 2.1: a scale starts at 2 mean|w| / sqrt(Qp), here of the weight that batch norm does not scale
+// yet; a negative gamma turns the signs of levels, which the symmetric grid holds as well.
+TEST(LearnedScales, BelongToTheWeightBeforeBatchNormIsFolded) {
+  QuantizeOptions options = with_observer("lsq");
+  options.weight_bits = 4;
+  Model model = parse_model(R"(
+    <ir_version: 8, opset_import: ["" : 17]> net (float[N,3,6,6] x) => (float[N,8,4,4] y)
+    {
+      c = Conv <kernel_shape = [3,3]> (x, "conv.weight")
+      y = BatchNormalization (c, gamma, beta, mean, var)
+    })");
+  at::manual_seed(3);
+  at::Tensor gamma = at::rand({8}) + 0.1;
+  gamma[1] = -0.5;
+  const std::pair<const char*, at::Tensor> tensors[] = {{"conv.weight", at::randn({8, 3, 3, 3})},
+                                                        {"gamma", gamma},
+                                                        {"beta", at::randn({8})},
+                                                        {"mean", at::randn({8})},
+                                                        {"var", at::rand({8}) * 20 + 1}};
+  for (const auto& [name, values] : tensors) model.graph.add_initializer(name, to_constant(values));
+  GraphModule module(model);
+  prepare_qat(module, options);
+  module.train();
+  module.forward(qat_images(0));
+  const at::Tensor weight = module.tensor("conv.weight").detach().flatten(1);
+  const at::Tensor scale = module.tensor("conv.weight_quantizer.scale").detach();
+  EXPECT_TRUE(scale.allclose(2 * weight.abs().mean(1) / std::sqrt(7.0)));
+  GraphModule deployed(convert(module, options));
+  const at::Tensor x = qat_images(7);
+  // The bias is rounded too, which turns a few of y's levels by one.
+  const at::Tensor steps =
+      ((evaluated(module, x) - evaluated(deployed, x)) / module.tensor("y_quantizer.scale")).abs();
+  EXPECT_LT(steps.max().item<double>(), 1.01);
+  EXPECT_LT(steps.gt(0.5).to(at::kDouble).mean().item<double>(), 0.05);
+}
+
 TEST(LearnedScales, StayOnceFrozen) {
   GraphModule module(qat_net());
   prepare_qat(module, with_observer("lsq_plus"));
