@@ -87,7 +87,7 @@ TEST(BiasCorrection, TakesTheKnownErrorOfAPaddedConvolutionBack) {
   for (const char* method : {"fast", "full"}) {
     const auto module = calibrated(model, samples, few_bits(method));
     EXPECT_EQ(correct_biases(*module, samples, method), 1);
-    const Node& conv = node_of(module->structure(), "y_float");
+    const Node conv = node_of(module->structure(), "y_float");
     ASSERT_EQ(conv.inputs.size(), 3U);
     EXPECT_TRUE(module->tensor(conv.inputs[2]).allclose(sum / count, 1e-4, 1e-5)) << method;
   }
