@@ -47,9 +47,9 @@ void print_rows(const std::vector<BenchmarkRow>& rows) {
 
 void print_machine(const MachineSpeed& machine) {
   constexpr double kQuiet = 0.05;
-  print(fmt::format("the machine itself: a fixed loop took {:.2f} ms, and varied by {:.0f} %{}\n",
-                    machine.median_ms(), 100 * machine.variation(),
-                    machine.variation() > kQuiet ? ": not quiet, so compare rows of this run only" : ""));
+  print(fmt::format("the machine itself: a fixed loop took {:.2f} ms, and drifted by {:.0f} %{}\n",
+                    machine.median_ms(), 100 * machine.drift(),
+                    machine.drift() > kQuiet ? ": not quiet, so compare rows of this run only" : ""));
 }
 
 int execute(const BenchmarkArguments& arguments) {

@@ -184,7 +184,7 @@ Json to_json(const std::vector<BenchmarkRow>& rows, const MachineSpeed& machine)
   for (const BenchmarkRow& row : rows) list.push_back(to_json(row));
   return {{"schema", "model-compression/benchmark/1"},
           {"rows", list},
-          {"machine", {{"loop_ms", machine.median_ms()}, {"variation", machine.variation()}}}};
+          {"machine", {{"loop_ms", machine.median_ms()}, {"drift", machine.drift()}}}};
 }
 
 }  // namespace mc

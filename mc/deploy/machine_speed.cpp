@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <cstddef>
 
 #include <ATen/Parallel.h>
 
@@ -12,7 +12,7 @@ namespace mc {
 namespace {
 
 constexpr size_t kFloats = 1 << 14;  // 64 KiB
-constexpr int kPasses = 2000;
+constexpr int kPasses = 500;
 
 // A loop that ends at a fixed point, so that it takes the same time however often it runs.
 void multiply_add(std::vector<float>& values) {
@@ -21,12 +21,12 @@ void multiply_add(std::vector<float>& values) {
   }
 }
 
-double nearest_rank(std::vector<double> times, double share) {
-  if (times.empty()) return 0;
-  const auto rank = static_cast<size_t>(std::ceil(share * static_cast<double>(times.size())));
-  const auto nth = times.begin() + static_cast<std::ptrdiff_t>(std::max<size_t>(rank, 1) - 1);
-  std::nth_element(times.begin(), nth, times.end());
-  return *nth;
+double median_between(const std::vector<double>& times, size_t begin, size_t end) {
+  std::vector<double> part(times.begin() + static_cast<std::ptrdiff_t>(begin),
+                           times.begin() + static_cast<std::ptrdiff_t>(end));
+  const auto middle = part.begin() + static_cast<std::ptrdiff_t>(part.size() / 2);
+  std::nth_element(part.begin(), middle, part.end());
+  return *middle;
 }
 
 }  // namespace
@@ -44,12 +44,19 @@ void MachineSpeed::sample() {
 }
 
 double MachineSpeed::median_ms() const {
-  return nearest_rank(times_, 0.5);
+  return times_.empty() ? 0 : median_between(times_, 0, times_.size());
 }
 
-double MachineSpeed::variation() const {
-  const double fast = nearest_rank(times_, 0.1);
-  return fast > 0 ? nearest_rank(times_, 0.9) / fast - 1 : 0;
+double MachineSpeed::drift() const {
+  constexpr size_t kQuarters = 4;
+  if (times_.size() < kQuarters) return 0;
+  std::vector<double> medians;
+  for (size_t i = 0; i < kQuarters; ++i) {
+    medians.push_back(
+        median_between(times_, i * times_.size() / kQuarters, (i + 1) * times_.size() / kQuarters));
+  }
+  const auto [fastest, slowest] = std::minmax_element(medians.begin(), medians.end());
+  return *slowest / *fastest - 1;
 }
 
 }  // namespace mc

@@ -13,9 +13,9 @@ class MachineSpeed {
   MachineSpeed();
   void sample();             // some milliseconds
   double median_ms() const;  // of the samples; 0 without any
-  // By what part the slow samples took longer than the fast ones (90th over 10th percentile, less one); 0
-  // without samples. A quiet machine stays below 0.05.
-  double variation() const;
+  // Drift: of the four quarters of the samples in order, the slowest one's median over the fastest one's,
+  // less one; 0 with fewer than four samples. A quiet machine stays below 0.05.
+  double drift() const;
 
  private:
   std::vector<std::vector<float>> buffers_;  // one a thread

@@ -55,7 +55,7 @@ TEST(Benchmark, SamplesTheMachineInEveryRound) {
   EXPECT_EQ(machine.median_ms(), 0);
   benchmark({folder / "a.onnx"}, nullptr, options, &machine);
   EXPECT_GT(machine.median_ms(), 0);
-  EXPECT_GE(machine.variation(), 0);
+  EXPECT_GE(machine.drift(), 0);
 }
 
 TEST(Benchmark, FileSizeCountsExternalData) {
@@ -115,7 +115,7 @@ TEST(Benchmark, JsonHasTheDocumentedKeys) {
   machine.sample();
   const Json json = to_json(std::vector<BenchmarkRow>{BenchmarkRow{}}, machine);
   EXPECT_DOUBLE_EQ(json["machine"]["loop_ms"], machine.median_ms());
-  EXPECT_EQ(json["machine"]["variation"], 0);  // of one sample
+  EXPECT_EQ(json["machine"]["drift"], 0);  // of one sample
   EXPECT_EQ(json["schema"], "model-compression/benchmark/1");
   for (const char* key : {"model", "engine", "precision", "batch", "threads", "median_ms", "p90_ms", "p99_ms",
                           "throughput", "load_ms", "peak_mb", "file_mb"}) {
