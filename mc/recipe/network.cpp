@@ -10,6 +10,7 @@
 #include "mc/base/error.h"
 #include "mc/base/log.h"
 #include "mc/base/text.h"
+#include "mc/data/labels.h"
 #include "mc/models/models.h"
 #include "mc/onnx/onnx.h"
 #include "mc/ops/op.h"
@@ -73,9 +74,9 @@ void try_batch(GraphModule& module, const Dataset& data, const Normalization& no
   const std::string shape = fmt::format("[{}]", fmt::join(first.sizes().begin(), first.sizes().end(), ", "));
   MC_CHECK(first.dim() >= 1 && first.size(0) == count, "output '{}' is {} for {} samples",
            module.output_names()[0], shape, count);
-  MC_CHECK(data.classes() == 0 || (first.dim() >= 2 && first.size(1) >= data.classes()),
-           "output '{}' is {}, which is too small for the {} classes of the data", module.output_names()[0],
-           shape, data.classes());
+  MC_CHECK(data.classes() == 0 || first.dim() >= 2, "output '{}' is {}, which tells no classes apart",
+           module.output_names()[0], shape);
+  if (data.classes() > 0) check_labels(data, first.size(1));
 }
 
 }  // namespace
