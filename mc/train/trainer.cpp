@@ -10,6 +10,7 @@
 #include "mc/base/file.h"
 #include "mc/base/interrupt.h"
 #include "mc/base/log.h"
+#include "mc/data/bad_values.h"
 #include "mc/module/mode_guard.h"
 #include "mc/onnx/onnx.h"
 #include "mc/train/stage_check.h"
@@ -224,10 +225,14 @@ void Stage::stop_at_bad_loss(int64_t step) {
     kept +=
         fmt::format(". The best model so far (epoch {}) is {}", state_.best->epoch + 1, files_.best.string());
   }
+  const std::string bad = find_bad_sample(loader_.dataset());
+  MC_CHECK(bad.empty(),
+           "the loss is not a finite number since step {} of {}, as the training data is not: {}{}", step,
+           context_.total_steps(), bad, kept);
   double lr = learning_rate(options_.schedule, peak_lr(options_.optimizer), step, context_.total_steps());
   fail(
       "the loss is not a finite number since step {} of {} (epoch {} of {}, learning rate {:.4g}). Lower the "
-      "learning rate, set gradient_clip, or look for bad values in the data{}",
+      "learning rate or set gradient_clip{}",
       step, context_.total_steps(), step / context_.steps_per_epoch + 1, options_.epochs, lr, kept);
 }
 
