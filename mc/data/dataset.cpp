@@ -15,59 +15,18 @@ namespace fs = std::filesystem;
 constexpr std::string_view kRandom = "random:";
 constexpr uint64_t kRandomSeed = 0;
 
-class Taken : public Dataset {
+// Some samples of another dataset.
+class Subset : public Dataset {
  public:
-  Taken(std::shared_ptr<const Dataset> base, int64_t count) : base_(std::move(base)), count_(count) {
-    if (const RawImages* raw = base_->raw_images()) {
-      raw_.images = raw->images.narrow(0, 0, count);
-      if (raw->labels.defined()) raw_.labels = raw->labels.narrow(0, 0, count);
-    }
-  }
-
   int64_t size() const override { return count_; }
   std::vector<FieldInfo> fields() const override { return base_->fields(); }
   bool labelled() const override { return base_->labelled(); }
   int64_t classes() const override { return base_->classes(); }
   bool random() const override { return base_->random(); }
   const RawImages* raw_images() const override { return raw_.images.defined() ? &raw_ : nullptr; }
-  std::string description() const override {
-    return fmt::format("the first {} of {}", count_, base_->description());
-  }
-  Batch get(std::span<const int64_t> indices) const override {
-    for (int64_t index : indices) {
-      MC_CHECK(index < count_, "sample {} does not exist, there are {}", index, count_);
-    }
-    return base_->get(indices);
-  }
-
- private:
-  std::shared_ptr<const Dataset> base_;
-  int64_t count_;
-  RawImages raw_;
-};
-
-class Spread : public Dataset {
- public:
-  Spread(std::shared_ptr<const Dataset> base, int64_t count) : base_(std::move(base)), count_(count) {
-    if (const RawImages* raw = base_->raw_images()) {
-      const std::vector<int64_t> chosen = chosen_samples();
-      const at::Tensor index = at::tensor(chosen, at::kLong);
-      raw_.images = raw->images.index_select(0, index);
-      if (raw->labels.defined()) raw_.labels = raw->labels.index_select(0, index);
-    }
-  }
-
-  int64_t size() const override { return count_; }
-  std::vector<FieldInfo> fields() const override { return base_->fields(); }
-  bool labelled() const override { return base_->labelled(); }
-  int64_t classes() const override { return base_->classes(); }
-  bool random() const override { return base_->random(); }
-  const RawImages* raw_images() const override { return raw_.images.defined() ? &raw_ : nullptr; }
-  std::string description() const override {
-    return fmt::format("{} spread over {}", count_, base_->description());
-  }
   Batch get(std::span<const int64_t> indices) const override {
     std::vector<int64_t> chosen;
+    chosen.reserve(indices.size());
     for (int64_t index : indices) {
       MC_CHECK(index >= 0 && index < count_, "sample {} does not exist, there are {}", index, count_);
       chosen.push_back(place(index));
@@ -75,17 +34,53 @@ class Spread : public Dataset {
     return base_->get(chosen);
   }
 
- private:
-  int64_t place(int64_t index) const { return index * base_->size() / count_; }
-  std::vector<int64_t> chosen_samples() const {
-    std::vector<int64_t> chosen;
-    for (int64_t index = 0; index < count_; ++index) chosen.push_back(place(index));
-    return chosen;
-  }
+ protected:
+  Subset(std::shared_ptr<const Dataset> base, int64_t count) : base_(std::move(base)), count_(count) {}
+  // Where sample `index` stands in the other dataset.
+  virtual int64_t place(int64_t index) const = 0;
 
   std::shared_ptr<const Dataset> base_;
   int64_t count_;
   RawImages raw_;
+};
+
+class Taken : public Subset {
+ public:
+  Taken(std::shared_ptr<const Dataset> base, int64_t count) : Subset(std::move(base), count) {
+    if (const RawImages* raw = base_->raw_images()) {
+      raw_.images = raw->images.narrow(0, 0, count);
+      if (raw->labels.defined()) raw_.labels = raw->labels.narrow(0, 0, count);
+    }
+  }
+  std::string description() const override {
+    return fmt::format("the first {} of {}", count_, base_->description());
+  }
+
+ protected:
+  int64_t place(int64_t index) const override { return index; }
+};
+
+class Spread : public Subset {
+ public:
+  Spread(std::shared_ptr<const Dataset> base, int64_t count) : Subset(std::move(base), count) {
+    if (const RawImages* raw = base_->raw_images()) {
+      std::vector<int64_t> chosen;
+      chosen.reserve(static_cast<size_t>(count_));
+      for (int64_t index = 0; index < count_; ++index) chosen.push_back(place_of(index));
+      const at::Tensor index = at::tensor(chosen, at::kLong);
+      raw_.images = raw->images.index_select(0, index);
+      if (raw->labels.defined()) raw_.labels = raw->labels.index_select(0, index);
+    }
+  }
+  std::string description() const override {
+    return fmt::format("{} spread over {}", count_, base_->description());
+  }
+
+ protected:
+  int64_t place(int64_t index) const override { return place_of(index); }
+
+ private:
+  int64_t place_of(int64_t index) const { return index * base_->size() / count_; }
 };
 
 std::vector<std::string> names_of(const std::vector<FieldInfo>& fields) {

@@ -2,6 +2,7 @@
 
 #include "mc/base/error.h"
 #include "mc/base/log.h"
+#include "mc/data/labels.h"
 #include "mc/data/metric.h"
 
 namespace mc {
@@ -20,6 +21,9 @@ Evaluation evaluate(const InferFunction& infer, Loader& loader, const std::strin
   while (std::optional<Batch> batch = loader.next()) {
     const std::vector<at::Tensor> outputs = infer(batch->inputs);
     MC_CHECK(!outputs.empty(), "the model has no output to measure");
+    if (result.samples == 0 && counts_classes(metric) && outputs[0].dim() == 2) {
+      check_labels(dataset, outputs[0].size(1));
+    }
     measure->add(outputs, batch->labels.to(outputs[0].device()));
     const bool has_classes = outputs[0].dim() == 2 && batch->labels.scalar_type() == at::kLong;
     if (has_classes) predictions.push_back(outputs[0].argmax(1));

@@ -127,6 +127,10 @@ std::vector<std::string> metric_names() {
   return {"top1", "top5", "mse", "f1"};
 }
 
+bool counts_classes(const std::string& metric) {
+  return metric == "top1" || metric == "top5" || metric == "f1";
+}
+
 std::unique_ptr<Metric> make_metric(const std::string& name) {
   if (name == "top1") return std::make_unique<TopAccuracy>(name, 1);
   if (name == "top5") return std::make_unique<TopAccuracy>(name, 5);

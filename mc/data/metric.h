@@ -24,6 +24,8 @@ class Metric {
 // Throws Error with the nearest name.
 std::unique_ptr<Metric> make_metric(const std::string& name);
 std::vector<std::string> metric_names();
+// Whether labels are classes, one for each column of output 0.
+bool counts_classes(const std::string& metric);
 
 struct Evaluation {
   std::string metric;
@@ -32,7 +34,8 @@ struct Evaluation {
   at::Tensor predictions;  // int64 [samples]: index of the largest value of output 0, when it has classes
 };
 
-// Runs every batch of `loader` through `infer`. Throws Error when the data has no labels.
+// Runs every batch of `loader` through `infer`. Throws Error when the data has no labels, or one
+// beyond the classes that output 0 has (check_labels).
 using InferFunction = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>&)>;
 Evaluation evaluate(const InferFunction& infer, Loader& loader, const std::string& metric,
                     const std::string& title = "evaluate");

@@ -1,10 +1,10 @@
 #include "mc/deploy/layer_models.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 
 #include "mc/base/error.h"
+#include "mc/base/scratch_folder.h"
 #include "mc/graph/fixed_batch.h"
 #include "mc/onnx/onnx.h"
 
@@ -23,28 +23,6 @@ ValueInfo info_of(const Graph& graph, const std::string& value) {
 void forget_infos(Graph& graph, const std::set<std::string>& values) {
   std::erase_if(graph.value_infos, [&](const ValueInfo& info) { return values.contains(info.name); });
 }
-
-// A folder for one model and its external data, empty and gone afterwards.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "mc_layers_XXXXXX").string();
-    MC_CHECK(mkdtemp(name.data()), "cannot make a folder in {}",
-             std::filesystem::temp_directory_path().string());
-    path_ = name;
-  }
-  ~ScratchFolder() {
-    std::error_code error;
-    for (const char* file : {"model.onnx", "model.onnx.data"}) std::filesystem::remove(path_ / file, error);
-    std::filesystem::remove(path_, error);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  std::filesystem::path file() const { return path_ / "model.onnx"; }
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace
 
@@ -98,9 +76,10 @@ int64_t bytes_of(const Graph& graph, const std::string& value) {
 }
 
 std::unique_ptr<Session> load_model(Engine& engine, const Model& model, const EngineOptions& options) {
-  const ScratchFolder folder;
-  write_onnx(model, folder.file());
-  return engine.load(folder.file(), options);
+  ScratchFolder folder;
+  const std::filesystem::path file = folder.file("model.onnx");
+  write_onnx(model, file);
+  return engine.load(file, options);
 }
 
 }  // namespace mc

@@ -9,10 +9,9 @@
 #include "mc/base/error.h"
 #include "mc/module/mode_guard.h"
 #include "mc/ops/fake_quantize.h"
-#include "mc/ops/op.h"
 #include "mc/quantize/extract.h"
-#include "mc/quantize/fake_quantize_node.h"
 #include "mc/quantize/quantized_layers.h"
+#include "mc/quantize/quantizer_lookup.h"
 
 namespace mc {
 namespace {
@@ -142,23 +141,13 @@ class BiasCorrector {
     return quantized_part(model, {layer.node.inputs[0]}, {layer.output()}, module_.device());
   }
 
-  // x as the layers that read the value get it once the module quantizes: through the quantizer before it, of
-  // this value or of the one that it was moved from.
+  // x as the layers that read the value get it once the module quantizes.
   at::Tensor quantized(const std::string& value, const at::Tensor& x) const {
-    const Model& model = module_.structure();
-    std::string at = value;
-    while (const auto index = uses_.producer(at)) {
-      const Node& node = model.graph.nodes[*index];
-      if (quantizes_activation(node)) {
-        const FakeQuantizeState state = {module_.tensor(node.inputs[1]), module_.tensor(node.inputs[2]),
-                                         module_.tensor(node.inputs[3]), module_.tensor(node.inputs[4])};
-        return fake_quantize(x, state, fake_quantize_options(node));
-      }
-      const Op* op = find_op(node.domain, node.op_type, model.opset(node.domain));
-      if (!op || op->quant != QuantPart::kSameRange) break;
-      at = node.inputs[0];
-    }
-    return x;
+    const Node* node = activation_quantizer_of(module_.structure(), uses_, value);
+    if (!node) return x;
+    const FakeQuantizeState state = {module_.tensor(node->inputs[1]), module_.tensor(node->inputs[2]),
+                                     module_.tensor(node->inputs[3]), module_.tensor(node->inputs[4])};
+    return fake_quantize(x, state, fake_quantize_options(*node));
   }
 
   void correct(size_t i, const at::Tensor& mean) {

@@ -16,6 +16,7 @@
 #include "mc/quantize/functions.h"
 #include "mc/quantize/linear_layer.h"
 #include "mc/quantize/quantize.h"
+#include "mc/quantize/settle_biases.h"
 #include "mc/quantize/settle_learned.h"
 #include "mc/rewrite/convert_opset.h"
 #include "mc/rewrite/pass.h"
@@ -63,6 +64,9 @@ class Converter {
     if (model_.opset() < least_opset_) convert_opset(model_, least_opset_);
   }
 
+  // What rounding did to biases that are parameters of the trained model, by their names there.
+  std::vector<RoundedBias> take_rounded_biases() { return std::move(rounded_); }
+
  private:
   at::Tensor values(const std::string& name) const {
     const Initializer* initializer = graph_.initializer(name);
@@ -92,6 +96,7 @@ class Converter {
       if (conv.outputs[0] != node.inputs[0]) continue;
       const std::string name = graph_.unique_value_name(node.inputs[2] + "_folded");
       graph_.add_initializer(name, to_constant(bias.contiguous()));
+      shifts_[name] = node.inputs[2];
       conv.inputs.resize(3);
       conv.inputs[2] = name;
       conv.outputs[0] = node.outputs[0];
@@ -304,10 +309,16 @@ class Converter {
     const at::Tensor scale = values(input->second.scale) * values(weight->second.scale);
     at::Tensor bias = values(name);
     if ((scale.dim() == 1 && scale.size(0) != count) || (bias.numel() != 1 && bias.numel() != count)) return;
+    const bool whole = bias.numel() == count;
     bias = bias.reshape({-1}).expand({count});
     constexpr double kLimit = 2147483647.0;
     const at::Tensor integers =
         (bias.to(at::kDouble) / scale.to(at::kDouble)).round().clamp(-kLimit, kLimit).to(at::kInt);
+    if (whole) {
+      const auto shift = shifts_.find(name);
+      rounded_.push_back({shift == shifts_.end() ? name : shift->second,
+                          (integers.to(at::kDouble) * scale.to(at::kDouble) - bias).to(at::kFloat)});
+    }
     const std::string stem = graph_.unique_value_name(name + "_int32");
     Quantized q{stem + "_scale", stem + "_zero_point", scale.dim() == 1 ? 0 : -1};
     graph_.add_initializer(stem, to_constant(integers.contiguous()));
@@ -322,18 +333,38 @@ class Converter {
   const QuantizeTarget& target_;
   const bool packs_;  // weights of at most 4 bits are stored as int4
   std::map<std::string, Quantized> dequantized_;
+  std::map<std::string, std::string> shifts_;  // of folded batch norms, by the bias that they became
+  std::vector<RoundedBias> rounded_;
   int64_t least_opset_ = 13;
   bool found_ = false;
 };
 
-}  // namespace
-
-Model convert(const Model& trained, const QuantizeOptions& options) {
+// Of scales that stay, ready to be converted.
+Model settled_model(const Model& trained) {
   Model model = trained;
   apply_passes(model, {"inference_form", "drop_identity"});
   settle_learned(model);
+  return model;
+}
+
+}  // namespace
+
+Model convert(const Model& trained, const QuantizeOptions& options) {
+  Model model = settled_model(trained);
   Converter(model, options).run();
   return model;
+}
+
+std::vector<RoundedBias> rounded_biases(const Model& trained, const QuantizeOptions& options) {
+  Model model = settled_model(trained);
+  Converter converter(model, options);
+  converter.run();
+  std::vector<RoundedBias> biases = converter.take_rounded_biases();
+  const Uses uses(trained.graph);
+  std::erase_if(biases, [&](const RoundedBias& bias) {
+    return uses.consumers(bias.initializer).size() != 1 || !trained.graph.initializer(bias.initializer);
+  });
+  return biases;
 }
 
 Model convert(const GraphModule& module, const QuantizeOptions& options) {

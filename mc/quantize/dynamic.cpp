@@ -7,6 +7,7 @@
 
 #include "mc/base/error.h"
 #include "mc/ops/slot.h"
+#include "mc/quantize/check_float.h"
 #include "mc/quantize/matrix_layers.h"
 #include "mc/rewrite/convert_opset.h"
 #include "mc/rewrite/pass.h"
@@ -20,6 +21,7 @@ class DynamicQuantizer {
  public:
   DynamicQuantizer(const Model& model, const DynamicOptions& options)
       : model_(model), limit_(options.reduce_range ? 63 : 127) {
+    check_float(model_.graph);
     if (model_.opset() < kDynamicOpset) convert_opset(model_, kDynamicOpset);
     apply_passes(model_, inference_passes());
     found_ = find_matrix_layers(model_, options.keep_float, false);

@@ -23,8 +23,8 @@ struct DynamicModel {
 // Every MatMul and Gemm of the outermost graph with a constant float32 matrix becomes DynamicQuantizeLinear
 // (one for each value), MatMulInteger with a symmetric scale for each output channel, Cast, Mul and, with a
 // bias, Add: the pattern that ONNX Runtime fuses to DynamicQuantizeMatMul or MatMulIntegerToFloat. Recurrent
-// layers stay float and are reported. Throws Error: no such layer, a pattern without a node, NaN or infinity
-// in a weight.
+// layers stay float and are reported. Throws Error: a model that is quantized already, no such layer, a
+// pattern without a node, NaN or infinity in a weight.
 DynamicModel quantize_dynamic(const Model& model, const DynamicOptions& options = {});
 
 }  // namespace mc

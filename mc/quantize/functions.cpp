@@ -61,7 +61,6 @@ Function function(const std::string& name, std::vector<std::string> inputs,
   f.outputs = {"y"};
   f.attributes = std::move(attributes);
   f.nodes = std::move(body);
-  f.opset_imports = {{"", 13}};
   f.doc = std::move(doc);
   return f;
 }
@@ -228,6 +227,10 @@ void add_qat_functions(Model& model) {
   }
   model.set_opset("mc", 1);
   if (model.opset() < 13) convert_opset(model, 13);
+  // onnx.checker wants functions in the model's own version; their operators mean the same since 13.
+  for (Function& f : model.functions) {
+    if (f.domain == "mc") f.opset_imports = {{"", model.opset()}};
+  }
   model.ir_version = std::max<int64_t>(model.ir_version, 10);  // overloads of functions
 }
 

@@ -4,6 +4,7 @@
 
 #include "mc/quantize/fake_quantize_node.h"
 #include "mc/quantize/quantize.h"
+#include "mc/quantize/settle_biases.h"
 
 namespace mc {
 namespace {
@@ -33,9 +34,10 @@ class QuantizeMethod : public Method {
                                .freeze_batch_norm = context.step >= freeze_batch_norm_});
   }
 
-  // Whatever the schedule said, the stage ends quantized.
+  // Whatever the schedule said, the stage ends quantized, with biases as integers hold them.
   void end(StageContext& context) override {
     set_phase(context.module, {.observe = false, .quantize = true, .freeze_batch_norm = true});
+    if (context.total_steps() > 0) settle_biases(context.module, options_);
   }
 
  private:

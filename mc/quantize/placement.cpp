@@ -4,6 +4,7 @@
 
 #include "mc/base/error.h"
 #include "mc/ops/op.h"
+#include "mc/quantize/check_float.h"
 #include "mc/quantize/keep_float.h"
 #include "mc/quantize/layer_obstacle.h"
 
@@ -72,25 +73,10 @@ class Placer {
   }
 
   void check_input() const {
-    for (const Node& node : graph_.nodes) {
-      MC_CHECK(
-          !computes_on_integers(node),
-          "{}: the model is already quantized; quantize the float model that it was made from, or use this "
-          "one as it is",
-          node.label());
-    }
+    check_float(graph_);
     check_patterns(graph_, "keep_float", options_.keep_float);
     check_patterns(graph_, "requantize", options_.requantize);
     for (const LayerBits& layer : options_.layers) check_patterns(graph_, "layers", {layer.nodes});
-  }
-
-  // Pairs, integer operators of ONNX, those of ONNX Runtime, and our own.
-  static bool computes_on_integers(const Node& node) {
-    const std::string& type = node.op_type;
-    for (const char* part : {"QuantizeLinear", "FakeQuantize", "QLinear", "QGemm", "QAttention", "NBits"}) {
-      if (type.find(part) != std::string::npos) return true;
-    }
-    return type.ends_with("Integer") || type == "DequantizeLinear";
   }
 
   bool kept_float(const Node& node) const { return fits_any(node, options_.keep_float); }

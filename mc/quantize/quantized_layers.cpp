@@ -5,8 +5,8 @@
 #include <set>
 
 #include "mc/base/error.h"
-#include "mc/quantize/fake_quantize_node.h"
 #include "mc/quantize/linear_layer.h"
+#include "mc/quantize/quantizer_lookup.h"
 
 namespace mc {
 namespace {
@@ -35,9 +35,7 @@ class BiasGiver {
   }
 
   bool is_quantized_layer(const Node& node) const {
-    if (node.inputs.size() < 2 || !node.domain.empty()) return false;
-    const Node* weight = producer(node.inputs[1]);
-    return weight && weight->is("FakeQuantize", "mc") && !quantizes_activation(*weight);
+    return node.domain.empty() && weight_quantizer_of(graph_, uses_, node);
   }
 
   // Output channels: the weight's quantizer reads an initializer or one scaled by a folded batch norm.

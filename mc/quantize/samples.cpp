@@ -41,7 +41,9 @@ LoaderOptions calibration_loading(const Graph& graph, const Dataset& dataset,
 
 Samples calibration_samples(std::shared_ptr<const Dataset> dataset, const Normalization& normalization,
                             const QuantizeOptions& options, const Graph& graph, at::Device device) {
-  dataset = spread(std::move(dataset), options.samples > 0 ? options.samples : -1);
+  // A model of a fixed batch takes no fewer.
+  const int64_t wanted = options.samples > 0 ? std::max(options.samples, fixed_batch(graph)) : -1;
+  dataset = spread(std::move(dataset), wanted);
   MC_CHECK(dataset->size() > 0, "calibrate: the data has no samples");
   const LoaderOptions loading = calibration_loading(graph, *dataset, normalization, device);
   const int64_t count = Loader(dataset, loading).samples();

@@ -5,6 +5,7 @@
 #include "mc/ops/fake_quantize.h"
 #include "mc/quantize/calibrate.h"
 #include "mc/quantize/fake_quantize_node.h"
+#include "mc/quantize/weight_quantizer.h"
 
 namespace mc {
 namespace {
@@ -30,8 +31,12 @@ class RangeSetter {
     for (size_t i = 0; i < activations.size(); ++i) {
       set(activations[i], at::full({1}, ranges[i].min, at::kFloat), at::full({1}, ranges[i].max, at::kFloat));
     }
+    const Graph& graph = module_.structure().graph;
+    const Uses uses(graph);
+    const TensorOf tensor_of = [&](const std::string& name) { return module_.tensor(name); };
     for (const Node& node : weights) {
-      const auto [low, high] = observed_range(weight_of(node), fake_quantize_options(node));
+      const at::Tensor weight = weight_behind(graph, uses, node, tensor_of).weight;
+      const auto [low, high] = observed_range(weight, fake_quantize_options(node));
       set(node, low, high);
     }
   }
@@ -46,20 +51,6 @@ class RangeSetter {
     const FakeQuantizeOptions quantizer = fake_quantize_options(node);
     return calibrator_.range(found->second, {quantizer.quant_min, quantizer.quant_max, quantizer.symmetric},
                              options_);
-  }
-
-  // The values that a weight's quantizer reads: an initializer, or one scaled by a folded batch norm.
-  at::Tensor weight_of(const Node& node) const {
-    const std::string& input = node.inputs[0];
-    for (const Node& fold : module_.structure().graph.nodes) {
-      if (!fold.is("FoldedWeight", "mc") || fold.outputs[0] != input) continue;
-      const at::Tensor weight = module_.tensor(fold.inputs[0]);
-      std::vector<int64_t> shape(weight.dim(), 1);
-      shape[fold.get_int("axis", 0)] = -1;
-      const at::Tensor inverse = (module_.tensor(fold.inputs[2]) + fold.get_float("epsilon", 1e-5F)).rsqrt();
-      return weight * (module_.tensor(fold.inputs[1]) * inverse).reshape(shape);
-    }
-    return module_.tensor(input);
   }
 
   void set(const Node& node, const at::Tensor& low, const at::Tensor& high) {

@@ -12,6 +12,7 @@
 #include "mc/ops/slot.h"
 #include "mc/quantize/awq_absorb.h"
 #include "mc/quantize/block_format.h"
+#include "mc/quantize/check_float.h"
 #include "mc/quantize/input_statistics.h"
 #include "mc/quantize/samples.h"
 #include "mc/rewrite/convert_opset.h"
@@ -31,7 +32,8 @@ class WeightOnlyQuantizer {
  public:
   WeightOnlyQuantizer(const Model& model, const WeightOnlyOptions& options)
       : options_(options), model_(model) {
-    check();
+    check_weight_only(options);
+    check_float(model_.graph);
     grid_ = {options.bits, options.block,
              options.symmetric || find_target(options.target).activation_symmetric};
     nbits_ = options.format == "auto" ? options.target == "onnxruntime" : options.format == "matmul_nbits";
@@ -60,18 +62,6 @@ class WeightOnlyQuantizer {
 
  private:
   Graph& graph() { return model_.graph; }
-
-  void check() const {
-    check_choice("weight method", options_.method, weight_methods());
-    check_choice("format", options_.format, weight_formats());
-    MC_CHECK(options_.bits == 4 || options_.bits == 8, "weights of {} bits are not supported; 4 and 8 are",
-             options_.bits);
-    const int64_t block = options_.block;
-    MC_CHECK(block >= 16 && block <= 256 && (block & (block - 1)) == 0,
-             "a block of {} is not supported; it must be 16, 32, 64, 128 or 256", block);
-    MC_CHECK(options_.damping > 0 && options_.damping <= 1, "damping is {}; it must be above 0, at most 1",
-             options_.damping);
-  }
 
   void collect(std::shared_ptr<const Dataset> dataset, const Normalization& normalization) {
     std::map<std::string, int64_t> widths;
@@ -177,6 +167,18 @@ bool weight_method_needs_data(const std::string& method) {
 const std::vector<std::string>& weight_formats() {
   static const std::vector<std::string> formats = {"auto", "dequantize", "matmul_nbits"};
   return formats;
+}
+
+void check_weight_only(const WeightOnlyOptions& options) {
+  check_choice("weight method", options.method, weight_methods());
+  check_choice("format", options.format, weight_formats());
+  MC_CHECK(options.bits == 4 || options.bits == 8, "weights of {} bits are not supported; 4 and 8 are",
+           options.bits);
+  const int64_t block = options.block;
+  MC_CHECK(block >= 16 && block <= 256 && (block & (block - 1)) == 0,
+           "a block of {} is not supported; it must be 16, 32, 64, 128 or 256", block);
+  MC_CHECK(options.damping > 0 && options.damping <= 1, "damping is {}; it must be above 0, at most 1",
+           options.damping);
 }
 
 WeightOnlyModel quantize_weights(const Model& model, std::shared_ptr<const Dataset> dataset,

@@ -38,6 +38,9 @@ bool weight_method_needs_data(const std::string& method);
 // com.microsoft's MatMulNBits and GatherBlockQuantized.
 const std::vector<std::string>& weight_formats();
 
+// Throws Error for an unknown name or a number out of its range.
+void check_weight_only(const WeightOnlyOptions& options);
+
 struct WeightOnlyModel {
   Model model;
   std::vector<LayerQuantization> layers;
@@ -47,8 +50,8 @@ struct WeightOnlyModel {
 // Every MatMul and Gemm of the outermost graph whose right side is a constant float32 matrix that nothing
 // else reads; others are reported with the reason. Hessians of gptq and awq are those of the float model.
 // `dataset` has the fields of the model's inputs, in order; methods without data take null. Throws Error: an
-// option out of its range, no such layer, a keep_float pattern without a node, no samples where they are
-// needed, NaN or infinity in a weight or a layer's input.
+// option out of its range, a model that is quantized already, no such layer, a keep_float pattern without a
+// node, no samples where they are needed, NaN or infinity in a weight or a layer's input.
 WeightOnlyModel quantize_weights(const Model& model, std::shared_ptr<const Dataset> dataset,
                                  const Normalization& normalization, const WeightOnlyOptions& options);
 

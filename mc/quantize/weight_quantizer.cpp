@@ -8,17 +8,18 @@
 namespace mc {
 namespace {
 
-at::Tensor constant_values(const Graph& graph, const std::string& name) {
-  return to_aten(graph.initializer(name)->tensor, false);
-}
-
 // What batch norm does to the weight (FoldedWeight, mc/ops/folded_batch_norm.cpp).
-at::Tensor folding_factor(const Graph& graph, const Node& fold, int64_t rank) {
+at::Tensor folding_factor(const Node& fold, int64_t rank, const TensorOf& tensor_of) {
   std::vector<int64_t> shape(rank, 1);
   shape[fold.get_int("axis", 0)] = -1;
-  const at::Tensor var = constant_values(graph, fold.inputs[2]);
-  return (constant_values(graph, fold.inputs[1]) * (var + fold.get_float("epsilon", 1e-5F)).rsqrt())
-      .reshape(shape);
+  const at::Tensor var = tensor_of(fold.inputs[2]);
+  return (tensor_of(fold.inputs[1]) * (var + fold.get_float("epsilon", 1e-5F)).rsqrt()).reshape(shape);
+}
+
+const Node* fold_before(const Graph& graph, const Uses& uses, const Node& quantizer) {
+  const auto producer = uses.producer(quantizer.inputs[0]);
+  const Node* node = producer ? &graph.nodes[*producer] : nullptr;
+  return node && node->is("FoldedWeight", "mc") ? node : nullptr;
 }
 
 }  // namespace
@@ -30,31 +31,41 @@ at::Tensor WeightQuantizer::shaped(const at::Tensor& per_channel) const {
   return per_channel.reshape(shape);
 }
 
+WeightBehind weight_behind(const Graph& graph, const Uses& uses, const Node& quantizer,
+                           const TensorOf& tensor_of) {
+  const Node* fold = fold_before(graph, uses, quantizer);
+  WeightBehind behind;
+  behind.initializer = fold ? fold->inputs[0] : quantizer.inputs[0];
+  behind.weight = tensor_of(behind.initializer);
+  if (fold) {
+    behind.factor = folding_factor(*fold, behind.weight.dim(), tensor_of);
+    behind.weight = behind.weight * behind.factor;
+  }
+  return behind;
+}
+
 std::vector<WeightQuantizer> weight_quantizers(const Model& model) {
   const Graph& graph = model.graph;
   const Uses uses(graph);
+  const TensorOf values = [&](const std::string& name) {
+    return to_aten(graph.initializer(name)->tensor, false);
+  };
   std::vector<WeightQuantizer> found;
   for (const Node& node : graph.nodes) {
     if (!node.is("FakeQuantize", "mc") || quantizes_activation(node)) continue;
+    const Node* fold = fold_before(graph, uses, node);
+    if (!graph.initializer(fold ? fold->inputs[0] : node.inputs[0])) continue;
+    const WeightBehind behind = weight_behind(graph, uses, node, values);
     WeightQuantizer quantizer;
     quantizer.value = node.outputs[0];
-    quantizer.initializer = node.inputs[0];
+    quantizer.initializer = behind.initializer;
     quantizer.scale = node.inputs[1];
-    const auto producer = uses.producer(node.inputs[0]);
-    const Node* fold = producer ? &graph.nodes[*producer] : nullptr;
-    if (fold && fold->is("FoldedWeight", "mc")) {
-      quantizer.initializer = fold->inputs[0];
-      quantizer.shared = uses.consumers(fold->outputs[0]).size() > 1;
-    }
-    if (!graph.initializer(quantizer.initializer)) continue;
-    quantizer.weight = constant_values(graph, quantizer.initializer);
-    if (fold) {
-      quantizer.factor = folding_factor(graph, *fold, quantizer.weight.dim());
-      quantizer.weight = quantizer.weight * quantizer.factor;
-    }
-    quantizer.shared = quantizer.shared || uses.consumers(quantizer.initializer).size() > 1;
-    quantizer.state = {constant_values(graph, node.inputs[1]), constant_values(graph, node.inputs[2]),
-                       constant_values(graph, node.inputs[3]), constant_values(graph, node.inputs[4])};
+    quantizer.weight = behind.weight;
+    quantizer.factor = behind.factor;
+    quantizer.shared = uses.consumers(behind.initializer).size() > 1 ||
+                       (fold && uses.consumers(fold->outputs[0]).size() > 1);
+    quantizer.state = {values(node.inputs[1]), values(node.inputs[2]), values(node.inputs[3]),
+                       values(node.inputs[4])};
     quantizer.options = fake_quantize_options(node);
     found.push_back(std::move(quantizer));
   }

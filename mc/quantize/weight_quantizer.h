@@ -1,6 +1,7 @@
 // The weights that a prepared model quantizes: what stands behind each FakeQuantize of a weight.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,17 @@ struct WeightQuantizer {
   // A number a channel (or one) in the shape that meets the weight.
   at::Tensor shaped(const at::Tensor& per_channel) const;
 };
+
+// The float values that a weight's quantizer reads, by the tensors of its names: an initializer, or one
+// scaled by a folded batch norm, whose factor comes second, shaped to meet the weight (undefined: none).
+using TensorOf = std::function<at::Tensor(const std::string& name)>;
+struct WeightBehind {
+  std::string initializer;
+  at::Tensor weight;
+  at::Tensor factor;
+};
+WeightBehind weight_behind(const Graph& graph, const Uses& uses, const Node& quantizer,
+                           const TensorOf& tensor_of);
 
 // Of every FakeQuantize whose input is a float weight or a folded one, in the order of the graph. The tensors
 // may share the model's bytes: they are for reading.

@@ -88,19 +88,28 @@ void check_methods(const Recipe& recipe, Complaints& complaints) {
   }
 }
 
-void check_export_names(const Recipe& recipe, Complaints& complaints) {
+// What the stages leave, and what may stand beside them.
+std::vector<std::string> names_of_stages(const Recipe& recipe) {
   std::vector<std::string> stages;
   for (const StageOptions& stage : recipe.stages) stages.push_back(stage.name);
   if (recipe.teacher) stages.push_back(kTeacher);
   stages.push_back(kOriginal);
+  return stages;
+}
+
+void check_file_word(const std::string& path, const std::string& name, Complaints& complaints) {
+  if (is_file_word(name)) return;
+  complaints.add(path, fmt::format("'{}' cannot be a file name; use letters, digits, - and _", name));
+}
+
+void check_export_names(const Recipe& recipe, Complaints& complaints) {
+  const std::vector<std::string> stages = names_of_stages(recipe);
   for (const auto& [stage, name] : recipe.exports.names) {
     std::string path = "export.names." + stage;
     if (std::find(stages.begin(), stages.end(), stage) == stages.end()) {
       complaints.add(path, fmt::format("there is no stage '{}'{}", stage, did_you_mean(stage, stages)));
     }
-    if (!is_file_word(name)) {
-      complaints.add(path, fmt::format("'{}' cannot be a file name; use letters, digits, - and _", name));
-    }
+    check_file_word(path, name, complaints);
   }
   std::map<std::string, std::string> taken;
   for (const std::string& stage : stages) {
@@ -108,6 +117,38 @@ void check_export_names(const Recipe& recipe, Complaints& complaints) {
     if (added) continue;
     complaints.add("export.names", fmt::format("'{}' and '{}' would both be written to {}.onnx",
                                                other->second, stage, other->first));
+  }
+  for (size_t i = 0; i < recipe.exports.conversions.size(); ++i) {
+    const ConversionOptions& conversion = recipe.exports.conversions[i];
+    const std::string path = fmt::format("export.convert.{}.name", i);
+    check_file_word(path, conversion.name, complaints);
+    auto [other, added] = taken.emplace(conversion.name, "convert");
+    if (!added)
+      complaints.add(path, fmt::format("{}.onnx is written already, by '{}'", other->first, other->second));
+  }
+}
+
+// Of floats only: the stages before the one that quantizes.
+void check_conversions(const Recipe& recipe, Complaints& complaints) {
+  const std::vector<std::string> stages = names_of_stages(recipe);
+  for (size_t i = 0; i < recipe.exports.conversions.size(); ++i) {
+    const std::string& stage = recipe.exports.conversions[i].stage;
+    const std::string path = fmt::format("export.convert.{}.stage", i);
+    if (std::find(stages.begin(), stages.end(), stage) == stages.end()) {
+      complaints.add(path, fmt::format("there is no stage '{}'{}", stage, did_you_mean(stage, stages)));
+    } else if (stage == kOriginal && !exports_original(recipe)) {
+      complaints.add(path,
+                     "the network as it came is exported only where `model` is an ONNX file that the "
+                     "first stage compresses, or where there are no stages; name a stage");
+    }
+    bool quantized = false;
+    for (const StageOptions& each : recipe.stages) {
+      quantized = quantized || each.quantize;
+      if (quantized && each.name == stage) {
+        complaints.add(
+            path, fmt::format("the network of '{}' is quantized; convert that of a stage before it", stage));
+      }
+    }
   }
 }
 
@@ -121,6 +162,10 @@ void check_requirements(const Recipe& recipe, Complaints& complaints) {
 }
 
 }  // namespace
+
+bool exports_original(const Recipe& recipe) {
+  return recipe.stages.empty() || (recipe.stages[0].compresses() && recipe.model.onnx);
+}
 
 bool is_file_word(const std::string& name) {
   auto allowed = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.'; };
@@ -153,6 +198,7 @@ void check_recipe(const LoadedRecipe& loaded) {
   check_stage_names(recipe, complaints);
   check_methods(recipe, complaints);
   check_export_names(recipe, complaints);
+  check_conversions(recipe, complaints);
   check_requirements(recipe, complaints);
   complaints.throw_if_any();
 }

@@ -15,6 +15,9 @@ void check_recipe(const LoadedRecipe& loaded);
 // The value of an override: YAML, without marks, so that nobody looks for it in the file.
 Config override_value(const std::string& text);
 
+// Whether the network as it came is exported too: where the first stage compresses it, or there is none.
+bool exports_original(const Recipe& recipe);
+
 // True where `name` can stand in a file name: letters, digits, '_', '-' and '.', not first a '.'.
 bool is_file_word(const std::string& name);
 

@@ -10,6 +10,7 @@
 #include "mc/onnx/onnx.h"
 #include "mc/quantize/calibrate.h"
 #include "mc/recipe/model_data.h"
+#include "mc/recipe/timing_folder.h"
 #include "mc/report/quantize_page.h"
 #include "mc/rewrite/pass.h"
 
@@ -107,12 +108,8 @@ LatencyResult latency_of_file(const fs::path& model, const fs::path& output,
   };
   LatencyOptions latency;
   latency.engine = engine;
-  const fs::path folder = output.string() + ".timing";
-  make_output_folder(folder);
-  const LatencyResult result = choose_by_latency(model, options, quantize, folder, latency);
-  std::error_code error;
-  fs::remove(folder, error);
-  return result;
+  const TimingFolder folder(output);
+  return choose_by_latency(model, options, quantize, folder.path(), latency);
 }
 
 ClimbFileReport climb_file(const ClimbFileOptions& options) {

@@ -29,7 +29,10 @@ Model inference_model(const Model& trained, const std::optional<QuantizeOptions>
 
 void export_model(const Model& trained, const std::optional<QuantizeOptions>& quantize,
                   const std::filesystem::path& file, const std::string& opset) {
-  Model model = inference_model(trained, quantize);
+  write_exported(inference_model(trained, quantize), file, opset);
+}
+
+void write_exported(Model model, const std::filesystem::path& file, const std::string& opset) {
   if (opset != "keep") convert_opset(model, std::stoll(opset));
   model.producer_name = "model-compression";
   write_onnx(model, file);

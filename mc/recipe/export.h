@@ -20,4 +20,7 @@ Model inference_model(const Model& trained, const std::optional<QuantizeOptions>
 void export_model(const Model& trained, const std::optional<QuantizeOptions>& quantize,
                   const std::filesystem::path& file, const std::string& opset = "keep");
 
+// The same for a model that is in the form to be exported.
+void write_exported(Model model, const std::filesystem::path& file, const std::string& opset = "keep");
+
 }  // namespace mc

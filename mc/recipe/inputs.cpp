@@ -6,6 +6,8 @@
 
 #include "mc/base/error.h"
 #include "mc/deploy/engine.h"
+#include "mc/recipe/check_recipe.h"
+#include "mc/recipe/conversion.h"
 #include "mc/recipe/data_formats.h"
 #include "mc/recipe/fields.h"
 #include "mc/recipe/network.h"
@@ -55,6 +57,7 @@ class Opener {
         complaints_.check("teacher", [&] { inputs_.teacher = open_network_input(*recipe_.teacher); });
       }
       check_stages();
+      check_conversions();
     }
     complaints_.throw_if_any();
     return std::move(inputs_);
@@ -117,7 +120,7 @@ class Opener {
     for (size_t i = 0; i < recipe_.stages.size(); ++i) {
       const StageOptions& stage = recipe_.stages[i];
       const std::string path = fmt::format("stages.{}", i);
-      check_batch(stage, path);
+      if (stage.trains()) check_batch(stage, path);
       if (!have_student) continue;
       if (stage.quantize) {
         complaints_.check(path + ".quantize", [&] {
@@ -132,6 +135,19 @@ class Opener {
       }
     }
     if (recipe_.teacher && recipe_.teacher->train) check_batch(*recipe_.teacher->train, "teacher.train");
+  }
+
+  void check_conversions() {
+    for (size_t i = 0; i < recipe_.exports.conversions.size(); ++i) {
+      const ConversionOptions& conversion = recipe_.exports.conversions[i];
+      const std::optional<NetworkInput>& teacher = inputs_.teacher;
+      const NetworkInput* network = conversion.stage != kTeacher ? &inputs_.student
+                                    : teacher                    ? &*teacher
+                                                                 : nullptr;
+      if (!network || !network->train) continue;
+      complaints_.check(fmt::format("export.convert.{}", i),
+                        [&] { check_conversion(network->model, conversion); });
+    }
   }
 
   void check_batch(const TrainingOptions& training, const std::string& path) {

@@ -10,6 +10,7 @@
 #include "mc/base/error.h"
 #include "mc/base/log.h"
 #include "mc/base/text.h"
+#include "mc/data/labels.h"
 #include "mc/models/models.h"
 #include "mc/onnx/onnx.h"
 #include "mc/ops/op.h"
@@ -58,7 +59,9 @@ Model open_network(const ModelSource& source, const Dataset& data, uint64_t seed
 
 namespace {
 
-void try_batch(GraphModule& module, const Dataset& data, const Normalization& normalization, int64_t count) {
+// Gives the number of classes that the output tells apart, 0 where the data has none.
+int64_t try_batch(GraphModule& module, const Dataset& data, const Normalization& normalization,
+                  int64_t count) {
   std::vector<int64_t> samples(static_cast<size_t>(count));
   std::iota(samples.begin(), samples.end(), 0);
   const Batch batch = read_batch(data, samples, {}, normalization, 0, 0);
@@ -73,9 +76,9 @@ void try_batch(GraphModule& module, const Dataset& data, const Normalization& no
   const std::string shape = fmt::format("[{}]", fmt::join(first.sizes().begin(), first.sizes().end(), ", "));
   MC_CHECK(first.dim() >= 1 && first.size(0) == count, "output '{}' is {} for {} samples",
            module.output_names()[0], shape, count);
-  MC_CHECK(data.classes() == 0 || (first.dim() >= 2 && first.size(1) >= data.classes()),
-           "output '{}' is {}, which is too small for the {} classes of the data", module.output_names()[0],
-           shape, data.classes());
+  MC_CHECK(data.classes() == 0 || first.dim() >= 2, "output '{}' is {}, which tells no classes apart",
+           module.output_names()[0], shape);
+  return data.classes() == 0 ? 0 : first.size(1);
 }
 
 }  // namespace
@@ -84,13 +87,15 @@ void try_network(const Model& model, const Dataset& data, const Normalization& n
   GraphModule module(model);
   module.eval();
   at::NoGradGuard no_grad;
+  int64_t classes = 0;
   try {
-    try_batch(module, data, normalization, 1);
+    classes = try_batch(module, data, normalization, 1);
     if (data.size() >= 3) try_batch(module, data, normalization, 3);
   } catch (const Error& error) {
     fail("{} (a model that insists on the batch of its export must be exported with a dynamic first axis)",
          error.what());
   }
+  if (classes > 0) check_labels(data, classes);
 }
 
 ModuleOptions on_device(at::Device device) {

@@ -14,10 +14,18 @@ namespace mc {
 namespace {
 
 constexpr int64_t kBatch = 100;
+constexpr const char* kOurEngine = "torch";
 
 void stop_if_interrupted() {
   if (interrupted()) throw Error("interrupted while measuring the exported models", ErrorKind::kInterrupted);
 }
+
+// The last model on an engine against one of its simulations.
+struct Simulation {
+  const char* kind;
+  std::string engine;
+  Comparison comparison;
+};
 
 class Prover {
  public:
@@ -26,7 +34,8 @@ class Prover {
 
   void run() {
     for (const ExportedModel& model : proof_.models) evaluate_model(model);
-    compare_models();
+    for (const ExportedModel& model : proof_.models) compare_with_original(model);
+    compare_with_simulations();
     measure_latency();
     check_requirements();
   }
@@ -39,8 +48,21 @@ class Prover {
     return Loader(model.test, options);
   }
 
+  std::vector<std::string> engines_of(const ExportedModel& model) const {
+    return model.engine_note.empty() ? deploy_.engines : std::vector<std::string>{kOurEngine};
+  }
+
+  // Also where a model that is compared with this one runs.
+  std::vector<std::string> engines_to_evaluate(const ExportedModel& model) const {
+    std::vector<std::string> engines = engines_of(model);
+    const bool ours =
+        std::ranges::any_of(proof_.models, [](const auto& m) { return !m.engine_note.empty(); });
+    if (ours && std::ranges::find(engines, kOurEngine) == engines.end()) engines.emplace_back(kOurEngine);
+    return engines;
+  }
+
   void evaluate_model(const ExportedModel& model) {
-    for (const std::string& engine : deploy_.engines) {
+    for (const std::string& engine : engines_to_evaluate(model)) {
       std::unique_ptr<Session> session = find_engine(engine).load(model.file, EngineOptions{});
       Loader batches = loader(model);
       auto infer = [&](const std::vector<at::Tensor>& inputs) {
@@ -65,31 +87,47 @@ class Prover {
     return compare(reference, model.file, batches, options);
   }
 
-  void add_comparison(const Comparison& comparison, const std::string& reference, const std::string& other) {
+  void add_comparison(const Comparison& comparison, const char* kind, const std::string& reference,
+                      const std::string& other) {
     Json json = to_json(comparison);
+    json["kind"] = kind;
     json["reference"] = reference;
     json["other"] = other;
     results_.comparisons.push_back(std::move(json));
   }
 
-  // Every compressed model against the reference, then the last one against its own simulation.
-  void compare_models() {
-    auto reference = std::find_if(
-        proof_.models.begin(), proof_.models.end(),
-        [&](const ExportedModel& model) { return proof_.reference && model.name == *proof_.reference; });
-    if (reference != proof_.models.end()) {
-      for (auto model = reference + 1; model != proof_.models.end(); ++model) {
-        for (const std::string& engine : deploy_.engines) {
-          add_comparison(compare_files(*model, reference->file, engine, engine), reference->name,
-                         model->name);
-        }
-      }
+  // What a model is compressed from: the one it was converted from, else the last uncompressed one before it.
+  const ExportedModel* original_of(const ExportedModel& model) const {
+    const std::optional<std::string>& name = model.original ? model.original : proof_.reference;
+    for (const ExportedModel& other : proof_.models) {
+      if (&other == &model) return nullptr;
+      if (name && other.name == *name) return &other;
     }
+    return nullptr;
+  }
+
+  void compare_with_original(const ExportedModel& model) {
+    const ExportedModel* original = original_of(model);
+    if (!original) return;
+    for (const std::string& engine : engines_of(model)) {
+      add_comparison(compare_files(model, original->file, engine, engine), "original", original->name,
+                     model.name);
+    }
+  }
+
+  void compare_with_simulations() {
     const ExportedModel& last = proof_.models.back();
-    for (const std::string& engine : deploy_.engines) {
-      simulated_.push_back(compare_files(last, last.trained, "torch", engine));
-      add_comparison(simulated_.back(), last.name + " (simulated)", last.name);
+    for (const std::string& engine : engines_of(last)) {
+      if (last.quantized || last.trained.empty()) simulate(last, last.file, engine, "simulated");
+      if (!last.trained.empty()) simulate(last, last.trained, engine, "trained");
     }
+  }
+
+  void simulate(const ExportedModel& model, const std::filesystem::path& file, const std::string& engine,
+                const char* kind) {
+    simulations_.push_back({kind, engine, compare_files(model, file, kOurEngine, engine)});
+    add_comparison(simulations_.back().comparison, kind, fmt::format("{} ({})", model.name, kind),
+                   model.name);
   }
 
   void measure_latency() {
@@ -120,36 +158,43 @@ class Prover {
   }
 
   void check_requirements() {
+    for (const std::string& engine : engines_of(proof_.models.back())) check_accuracy(engine);
+    for (const Simulation& simulation : simulations_) check_simulation(simulation);
+  }
+
+  void check_accuracy(const std::string& engine) {
+    const std::optional<double>& limit = deploy_.require.accuracy_drop;
+    if (!limit || !proof_.reference) return;
+    const std::string& last = proof_.models.back().name;
+    const bool larger = make_metric(proof_.recipe.metric)->larger_is_better();
+    const double change = metric_of(*proof_.reference, engine) - metric_of(last, engine);
+    const double drop = larger ? change : -change;
+    add_check(
+        fmt::format("{} drop of {} below {} on {}", proof_.recipe.metric, last, *proof_.reference, engine),
+        fmt::format("at most {}", *limit), drop, drop <= *limit);
+  }
+
+  void check_simulation(const Simulation& simulation) {
     const RequireOptions& require = deploy_.require;
     const std::string& last = proof_.models.back().name;
-    for (size_t i = 0; i < deploy_.engines.size(); ++i) {
-      const std::string& engine = deploy_.engines[i];
-      if (require.accuracy_drop && proof_.reference) {
-        const bool larger = make_metric(proof_.recipe.metric)->larger_is_better();
-        const double change = metric_of(*proof_.reference, engine) - metric_of(last, engine);
-        const double drop = larger ? change : -change;
-        add_check(fmt::format("{} drop of {} below {} on {}", proof_.recipe.metric, last, *proof_.reference,
-                              engine),
-                  fmt::format("at most {}", *require.accuracy_drop), drop, drop <= *require.accuracy_drop);
-      }
-      if (require.min_snr_db) {
-        const double snr = simulated_[i].min_snr_db();
-        add_check(fmt::format("SNR in dB of {} on {} against its simulation", last, engine),
-                  fmt::format("at least {}", *require.min_snr_db), snr, snr >= *require.min_snr_db);
-      }
-      if (require.min_agreement) {
-        const double agreement = simulated_[i].top1_agreement;
-        add_check(fmt::format("agreement of {} on {} with its simulation", last, engine),
-                  fmt::format("at least {}", *require.min_agreement), agreement,
-                  agreement >= *require.min_agreement);
-      }
+    const std::string pair =
+        fmt::format("{} on {} with {} ({})", last, simulation.engine, last, simulation.kind);
+    if (require.min_snr_db) {
+      const double snr = simulation.comparison.min_snr_db();
+      add_check("SNR in dB of " + pair, fmt::format("at least {}", *require.min_snr_db), snr,
+                snr >= *require.min_snr_db);
+    }
+    if (require.min_agreement) {
+      const double agreement = simulation.comparison.top1_agreement;
+      add_check("agreement of " + pair, fmt::format("at least {}", *require.min_agreement), agreement,
+                agreement >= *require.min_agreement);
     }
   }
 
   const Proof& proof_;
   const DeployOptions& deploy_;
   RunResults& results_;
-  std::vector<Comparison> simulated_;  // by engine
+  std::vector<Simulation> simulations_;  // of the last model
 };
 
 }  // namespace

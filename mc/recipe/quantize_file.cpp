@@ -6,12 +6,14 @@
 #include "mc/base/error.h"
 #include "mc/base/file.h"
 #include "mc/base/log.h"
+#include "mc/data/labels.h"
 #include "mc/data/metric.h"
 #include "mc/deploy/engine.h"
 #include "mc/deploy/model_files.h"
 #include "mc/onnx/onnx.h"
 #include "mc/recipe/climb_file.h"
 #include "mc/recipe/model_data.h"
+#include "mc/recipe/timing_folder.h"
 #include "mc/report/quantize_page.h"
 
 namespace mc {
@@ -53,9 +55,17 @@ class FileQuantizer {
     MC_CHECK(options().metric.empty() || test_.dataset->labelled(),
              "{} has no labels, so {} cannot be measured; leave --metric out", test_.dataset->description(),
              options().metric);
+    check_classes(model);
     report_.data = test_.dataset->description();
     report_.random_data = test_.dataset->random();
     choose_engine();
+  }
+
+  // Before anything takes long, where the model says how many classes it knows.
+  void check_classes(const Model& model) const {
+    const std::optional<Shape>& shape = model.graph.outputs.at(0).type.shape;
+    if (!counts_classes(metric_name()) || !shape || shape->size() != 2 || !(*shape)[1].known()) return;
+    check_labels(*test_.dataset, (*shape)[1].value);
   }
 
   void choose_engine() {
@@ -90,7 +100,8 @@ class FileQuantizer {
     QuantizeModeOptions& how = report_.options.how;
     BudgetJob job;
     job.model = options().model;
-    job.folder = options().output.string() + ".timing";
+    const TimingFolder folder(options().output);
+    job.folder = folder.path();
     job.calibration = training_data(model);
     job.normalization = test_.normalization;
     job.options = calibration_of(how);
@@ -98,10 +109,7 @@ class FileQuantizer {
     job.engine = engine_;
     MC_CHECK(job.budget.kind != Budget::Kind::kLatency || report_.engine_note.empty(),
              "a latency budget needs the target's engine: {}", report_.engine_note);
-    make_output_folder(job.folder);
     report_.budget = choose_by_budget(job);
-    std::error_code error;
-    fs::remove(job.folder, error);
     how.quantize = report_.budget->options;
   }
 
@@ -165,6 +173,9 @@ class FileQuantizer {
     const auto after = name.empty() ? nullptr : make_metric(name);
     if (before) {
       compare_options.observe = [&](const Batch& batch, const auto& reference, const auto& other) {
+        if (batch.indices.at(0) == 0 && counts_classes(name) && reference.at(0).dim() == 2) {
+          check_labels(*test_.dataset, reference[0].size(1));
+        }
         before->add(reference, batch.labels);
         after->add(other, batch.labels);
       };

@@ -15,6 +15,7 @@
 #include "mc/distill/distill.h"
 #include "mc/prune/prune.h"
 #include "mc/quantize/quantize.h"
+#include "mc/recipe/conversion.h"
 #include "mc/recipe/data_options.h"
 #include "mc/train/optimizer.h"
 #include "mc/train/schedule.h"
@@ -106,6 +107,7 @@ struct StageOptions : TrainingOptions {
 struct ExportOptions {
   std::string opset = "keep";
   std::map<std::string, std::string> names;
+  std::vector<ConversionOptions> conversions;
 
   template <class V>
   void describe(V& v) {
@@ -113,6 +115,7 @@ struct ExportOptions {
             "of the exported models: keep, or a number that they are converted to; quantization needs 13",
             one_of(export_opsets()));
     v.field("names", names, "file names by stage; a stage that is not named here lends its own name");
+    v.field("convert", conversions, "further files, made of a stage's float network without training");
   }
 };
 
@@ -127,9 +130,10 @@ struct RequireOptions {
             "how far the last model's metric may fall below the uncompressed one's, absolute, on each engine",
             at_least(0));
     v.field("min_snr_db", min_snr_db,
-            "SNR in dB of the last model on each engine against what was simulated");
+            "SNR in dB of the last model on each engine against what was simulated, and what was trained");
     v.field("min_agreement", min_agreement,
-            "part of the samples for which each engine predicts what was simulated", between(0, 1));
+            "part of the samples for which each engine predicts what was simulated, and what was trained",
+            between(0, 1));
   }
 };
 

@@ -12,6 +12,7 @@
 #include "mc/base/options_yaml.h"
 #include "mc/onnx/onnx.h"
 #include "mc/recipe/check_recipe.h"
+#include "mc/recipe/conversion.h"
 #include "mc/recipe/export.h"
 #include "mc/recipe/inputs.h"
 #include "mc/recipe/network.h"
@@ -84,8 +85,7 @@ class Run {
     write_file_atomic(folder_.recipe(), results_.recipe);
     if (recipe_.teacher) prepare_teacher();
     Model model = inputs_.student.model;
-    if (recipe_.stages.empty() || (recipe_.stages[0].compresses() && recipe_.model.onnx))
-      keep_original(model);
+    if (exports_original(recipe_)) keep_original(model);
     for (size_t i = 0; i < recipe_.stages.size(); ++i) model = run_one(i, std::move(model));
     prove({recipe_, inputs_.normalization, exported_, reference_}, results_);
     results_.environment = this_environment();
@@ -111,10 +111,10 @@ class Run {
       job.data = &network;
       job.start = network.model;
       job.seed = stage_seed(-1);
-      add_stage(run_stage(job, loaded_, inputs_, folder_, metrics_), kTeacher, network.test);
+      add_stage(run_stage(job, loaded_, inputs_, folder_, metrics_), kTeacher, network);
     } else {
       write_onnx(network.model, folder_.stage_model(kTeacher));
-      add_model(describe_network(network.model), kTeacher, network.test);
+      add_model(describe_network(network.model), kTeacher, network);
     }
     teacher_ =
         std::make_shared<GraphModule>(read_onnx(folder_.stage_model(kTeacher)), on_device(inputs_.device));
@@ -122,7 +122,7 @@ class Run {
 
   void keep_original(const Model& model) {
     write_onnx(model, folder_.stage_model(kOriginal));
-    reference_ = add_model(describe_network(model), kOriginal, inputs_.student.test);
+    reference_ = add_model(describe_network(model), kOriginal, inputs_.student);
   }
 
   Model run_one(size_t index, Model start) {
@@ -137,9 +137,12 @@ class Run {
     const StageOutcome outcome = run_stage(job, loaded_, inputs_, folder_, metrics_);
     compressed_ = compressed_ || options.compresses();
     if (options.quantize) quantize_ = options.quantize;
-    const std::string name = add_stage(outcome, options.name, inputs_.student.test);
+    const std::string name = add_stage(outcome, options.name, inputs_.student);
     if (!compressed_) reference_ = name;
-    for (const QuantizedLayerResult& layer : outcome.layers) results_.quantized_layers.push_back(layer);
+    for (QuantizedLayerResult layer : outcome.layers) {
+      layer.model = name;
+      results_.quantized_layers.push_back(layer);
+    }
     // From the file, also when it was made just now: a run that is resumed goes on from the same bytes.
     return read_onnx(folder_.stage_model(options.name));
   }
@@ -149,40 +152,70 @@ class Run {
     return recipe_.seed * 1'000'003 + static_cast<uint64_t>(index + 1);
   }
 
-  std::string add_stage(const StageOutcome& outcome, const std::string& stage,
-                        const std::shared_ptr<const Dataset>& test) {
+  std::string add_stage(const StageOutcome& outcome, const std::string& stage, const NetworkInput& network) {
     results_.stages.push_back(outcome.row);
     earlier_seconds_ += outcome.earlier_seconds;
-    return add_model(outcome, stage, test);
+    return add_model(outcome, stage, network);
   }
 
-  // Exports what the stage left and lists it; gives the name it has there.
-  std::string add_model(const StageOutcome& outcome, const std::string& stage,
-                        const std::shared_ptr<const Dataset>& test) {
-    const std::string name = export_name(recipe_, stage);
-    const fs::path file = folder_.model(name);
-    const bool quantized = quantize_ && stage != kTeacher;
+  // Exports what the stage left, and what is converted from it, and lists them; gives the name it has there.
+  std::string add_model(const StageOutcome& outcome, const std::string& stage, const NetworkInput& network) {
+    ExportedModel model;
+    model.name = export_name(recipe_, stage);
+    model.file = folder_.model(model.name);
+    model.trained = folder_.stage_model(stage);
+    model.quantized = quantize_ && stage != kTeacher;
+    model.test = network.test;
     with_context([&] { return fmt::format("export of '{}'", stage); },
                  [&] {
-                   export_model(read_onnx(folder_.stage_model(stage)),
-                                quantized ? quantize_ : std::optional<QuantizeOptions>(), file,
+                   export_model(read_onnx(model.trained),
+                                model.quantized ? quantize_ : std::optional<QuantizeOptions>(), model.file,
                                 recipe_.exports.opset);
                  });
-    exported_.push_back({name, file, folder_.stage_model(stage), test});
+    list_model(outcome, model);
+    for (const ConversionOptions& conversion : recipe_.exports.conversions) {
+      if (conversion.stage == stage) add_conversion(conversion, outcome, model, network);
+    }
+    return model.name;
+  }
+
+  void add_conversion(const ConversionOptions& options, const StageOutcome& outcome,
+                      const ExportedModel& from, const NetworkInput& network) {
+    ExportedModel model;
+    model.name = options.name;
+    model.file = folder_.model(model.name);
+    model.original = from.name;
+    model.engine_note = mode_engine_note(quantize_mode_options(options).mode);
+    model.test = network.test;
+    with_context([&] { return fmt::format("conversion '{}' of '{}'", options.name, options.stage); },
+                 [&] {
+                   ModeResult result = run_conversion(inference_model(read_onnx(from.trained), std::nullopt),
+                                                      network.train, inputs_.normalization, options);
+                   write_exported(std::move(result.model), model.file, recipe_.exports.opset);
+                   for (const LayerQuantization& layer : result.layers) {
+                     results_.quantized_layers.push_back(
+                         {model.name, layer.node, layer.op_type, layer.quantized, layer.reason});
+                   }
+                 });
+    list_model(outcome, model);
+  }
+
+  // Among the files that are measured, and in the results.
+  void list_model(const StageOutcome& outcome, const ExportedModel& exported) {
+    exported_.push_back(exported);
     ModelResult model;
-    model.name = name;
-    model.file = fs::relative(file, folder_.root()).string();
-    model.file_bytes = fs::file_size(file);
-    model.compressed_bytes = zstd_size(file);
+    model.name = exported.name;
+    model.file = fs::relative(exported.file, folder_.root()).string();
+    model.file_bytes = fs::file_size(exported.file);
+    model.compressed_bytes = zstd_size(exported.file);
     model.sparsity = outcome.row.sparsity;
     model.parameters = outcome.parameters;
     model.macs = outcome.macs;
     results_.models.push_back(model);
     for (LayerSparsity layer : outcome.sparsity) {
-      layer.model = name;
+      layer.model = exported.name;
       results_.sparsity_by_layer.push_back(layer);
     }
-    return name;
   }
 
   const LoadedRecipe& loaded_;

@@ -9,6 +9,7 @@
 #include "mc/module/mode_guard.h"
 #include "mc/onnx/onnx.h"
 #include "mc/quantize/calibrate.h"
+#include "mc/quantize/settle_biases.h"
 #include "mc/recipe/network.h"
 #include "mc/rewrite/pass.h"
 #include "mc/train/trainer.h"
@@ -65,7 +66,7 @@ std::vector<QuantizedLayerResult> planned_quantization(const StageJob& job) {
   if (!job.options.quantize) return layers;
   Model copy = job.start;
   for (const LayerQuantization& layer : prepare_qat(copy, *job.options.quantize)) {
-    layers.push_back({layer.node, layer.op_type, layer.quantized, layer.reason});
+    layers.push_back({"", layer.node, layer.op_type, layer.quantized, layer.reason});
   }
   return layers;
 }
@@ -82,6 +83,7 @@ StageResult calibrate_stage(const StageJob& job, const Recipe& recipe, const Run
                               on_device(inputs.device))
                   .module;
   GraphModule& module = *quantized;
+  settle_biases(module, options);
   const ModeGuard mode(module, /*training=*/false);
   StageResult result;
   auto infer = [&](const std::vector<at::Tensor>& batch) { return module.forward(batch); };

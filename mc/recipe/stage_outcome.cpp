@@ -84,7 +84,7 @@ StageOutcome stage_outcome_from_json(const Json& json) {
     }
     for (const Json& layer : json.at("layers")) {
       outcome.layers.push_back(
-          {layer.at("layer"), layer.at("op"), layer.at("quantized"), layer.at("reason")});
+          {"", layer.at("layer"), layer.at("op"), layer.at("quantized"), layer.at("reason")});
     }
     outcome.parameters = json.at("parameters");
     outcome.macs = json.at("macs");

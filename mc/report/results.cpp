@@ -45,7 +45,8 @@ Json json(const LayerSparsity& l) {
 }
 
 Json json(const QuantizedLayerResult& l) {
-  return {{"layer", l.layer}, {"op", l.op}, {"quantized", l.quantized}, {"reason", l.reason}};
+  return {
+      {"model", l.model}, {"layer", l.layer}, {"op", l.op}, {"quantized", l.quantized}, {"reason", l.reason}};
 }
 
 Json json(const CheckResult& c) {

@@ -59,6 +59,7 @@ struct LayerSparsity {
 };
 
 struct QuantizedLayerResult {
+  std::string model;  // ModelResult::name
   std::string layer;
   std::string op;
   bool quantized = false;

@@ -221,11 +221,13 @@ Table RunView::checks() const {
 }
 
 Table RunView::quantization() const {
-  Table table{"Layers left in float", {{"layer"}, {"operator"}, {"reason"}}, {}};
+  Table table{"Layers left in float", {{"model"}, {"layer"}, {"operator"}, {"reason"}}, {}};
   for (const Json& layer : list_at(results_, "quantized_layers")) {
     if (true_at(layer, "quantized")) continue;
-    table.rows.push_back(
-        {text_at(layer, "layer"), text_at(layer, "op"), {text_at(layer, "reason"), Tone::kMuted}});
+    table.rows.push_back({text_at(layer, "model"),
+                          text_at(layer, "layer"),
+                          text_at(layer, "op"),
+                          {text_at(layer, "reason"), Tone::kMuted}});
   }
   return table;
 }

@@ -55,15 +55,18 @@ void add_speed(const RunView& run, const std::string& name, std::vector<Tile>& t
                    text_at(*best, "engine"), count_text(number_at(*best, "batch")))});
 }
 
-// One file on two engines: what was simulated against what runs.
+// What was simulated against what runs, and what training saw against what runs.
 void add_agreement(const RunView& run, const std::string& name, std::vector<Tile>& tiles) {
-  for (const Json& pair : list_at(run.document(), "comparisons")) {
-    const Figure same = number_at(pair, "top1_agreement");
-    if (text_at(pair, "reference") != name || text_at(pair, "other") != name || !same) continue;
-    tiles.push_back({"Same predictions", percent_text(same, 2),
-                     fmt::format("{} on {} and {}, {} samples", name, text_at(pair, "engine"),
-                                 text_at(pair, "other_engine"), count_text(number_at(pair, "samples")))});
-    return;
+  for (const auto& [kind, title] :
+       {std::pair{"simulated", "Same as simulated"}, {"trained", "Same as trained"}}) {
+    for (const Json& pair : list_at(run.document(), "comparisons")) {
+      const Figure same = number_at(pair, "top1_agreement");
+      if (text_at(pair, "kind") != kind || text_at(pair, "other") != name || !same) continue;
+      tiles.push_back({title, percent_text(same, 2),
+                       fmt::format("predictions of {} on {}, {} samples", name, text_at(pair, "other_engine"),
+                                   count_text(number_at(pair, "samples")))});
+      break;
+    }
   }
 }
 

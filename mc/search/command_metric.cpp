@@ -7,9 +7,9 @@
 
 #include <ATen/ATen.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "mc/base/error.h"
+#include "mc/base/scratch_folder.h"
 #include "mc/base/text.h"
 #include "mc/data/write_npz.h"
 
@@ -17,25 +17,6 @@ namespace mc {
 namespace {
 
 constexpr std::string_view kPrefix = "command:";
-
-// A file that is gone again when the metric is known.
-class OutputsFile {
- public:
-  OutputsFile() {
-    std::string name = (std::filesystem::temp_directory_path() / "mc_outputs_XXXXXX.npz").string();
-    const int file = mkstemps(name.data(), 4);
-    MC_CHECK(file >= 0, "cannot make a file in {}", std::filesystem::temp_directory_path().string());
-    close(file);
-    path_ = name;
-  }
-  ~OutputsFile() { unlink(path_.c_str()); }
-  OutputsFile(const OutputsFile&) = delete;
-  OutputsFile& operator=(const OutputsFile&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 std::string last_line(const std::string& text) {
   const size_t end = text.find_last_not_of(" \t\r\n");
@@ -84,9 +65,10 @@ class CommandMetric : public Metric {
     arrays.reserve(parts_.size() + 1);
     for (size_t i = 0; i < parts_.size(); ++i) arrays.emplace_back(output_names_[i], at::cat(parts_[i]));
     if (!labels_.empty()) arrays.emplace_back("labels", at::cat(labels_));
-    const OutputsFile file;
-    write_npz(file.path(), arrays);
-    return number_printed_by(fmt::format("{} '{}'", command_, file.path().string()));
+    ScratchFolder folder;
+    const std::filesystem::path file = folder.file("outputs.npz");
+    write_npz(file, arrays);
+    return number_printed_by(fmt::format("{} '{}'", command_, file.string()));
   }
 
  private:

@@ -5,6 +5,7 @@
 #include "mc/base/error.h"
 #include "mc/base/interrupt.h"
 #include "mc/base/log.h"
+#include "mc/data/labels.h"
 #include "mc/data/loader.h"
 #include "mc/deploy/compare.h"
 #include "mc/deploy/engine.h"
@@ -80,7 +81,11 @@ double Judge::reference_metric() {
   loader->start(0);
   while (const std::optional<Batch> batch = loader->next()) {
     if (interrupted()) throw Error("interrupted while measuring", ErrorKind::kInterrupted);
-    metric->add(infer_in_pieces(*session, batch->inputs), batch->labels);
+    const std::vector<at::Tensor> outputs = infer_in_pieces(*session, batch->inputs);
+    if (done == 0 && counts_classes(metric_) && outputs.at(0).dim() == 2) {
+      check_labels(*data_.test, outputs[0].size(1));
+    }
+    metric->add(outputs, batch->labels);
     progress.update(done += batch->size());
   }
   return metric->value();

@@ -14,6 +14,7 @@
 #include "mc/ops/infer_helpers.h"
 #include "mc/ops/op.h"
 #include "mc/quantize/fake_quantize_node.h"
+#include "mc/quantize/quantizer_lookup.h"
 #include "mc/quantize/samples.h"
 #include "mc/quantize/weight_range.h"
 
@@ -130,17 +131,6 @@ class SensitivityMeter {
     return index ? &graph_.nodes[*index] : nullptr;
   }
 
-  // The quantizer whose grid `value` is on: through what only moves values.
-  const Node* quantizer_of(std::string value) const {
-    while (const Node* node = producer_of(value)) {
-      if (node->is("FakeQuantize", "mc")) return node;
-      const Op* op = find_op(node->domain, node->op_type, module_.structure().opset(node->domain));
-      if (!op || op->quant != QuantPart::kSameRange || node->inputs.empty()) return nullptr;
-      value = node->inputs[0];
-    }
-    return nullptr;
-  }
-
   // The initializer behind a folded weight.
   std::string root_of(std::string value) const {
     while (const Node* node = producer_of(value)) value = node->inputs.at(0);
@@ -149,11 +139,11 @@ class SensitivityMeter {
 
   void find_layers() {
     for (const Node& node : graph_.nodes) {
-      if (node.inputs.size() < 2) continue;
-      const Node* weight = producer_of(node.inputs[1]);
-      if (!weight || !weight->is("FakeQuantize", "mc") || quantizes_activation(*weight)) continue;
+      const Node* weight = weight_quantizer_of(graph_, uses_, node);
+      if (!weight) continue;
       LayerQuantizers layer{&node, weight, {}};
-      if (const Node* input = quantizer_of(node.inputs[0])) layer.activations.push_back(input);
+      const Node* input = activation_quantizer_of(module_.structure(), uses_, node.inputs[0]);
+      if (input) layer.activations.push_back(input);
       layers_.push_back(std::move(layer));
     }
   }

@@ -49,6 +49,8 @@ class Method {
   virtual at::Tensor loss(StepContext&, at::Tensor loss) { return loss; }
   virtual void after_backward(StepContext&) {}
   virtual void after_step(StepContext&) {}
+  // After the last step, before the weights are measured that the stage ends with; again where it ends with
+  // those of an earlier epoch. Doing so twice must not change more than once.
   virtual void end(StageContext&) {}
   // Figures for progress and metrics.jsonl, as of now (may synchronize; called seldom).
   virtual Json figures() const { return Json::object(); }

@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/data/labels.h"
 #include "mc/train/autocast.h"
 #include "mc/train/gradient_clip.h"
 
@@ -20,11 +21,11 @@ at::Tensor widened(const at::Tensor& output) {
 }  // namespace
 
 TrainStep::TrainStep(Optimizer& optimizer, const std::vector<std::shared_ptr<Method>>& methods,
-                     const TrainOptions& options, int64_t classes)
+                     const TrainOptions& options, const Dataset& data)
     : optimizer_(optimizer),
       methods_(methods),
       options_(options),
-      classes_(classes),
+      data_(data),
       loss_(find_loss(options.loss).make({.label_smoothing = options.label_smoothing})) {
   for (const auto& method : methods) {
     for (std::string& tap : method->wanted_taps()) {
@@ -51,9 +52,9 @@ at::Tensor TrainStep::forward(StepContext& context) {
   MC_CHECK(!context.outputs.empty(), "the model has no output to compute a loss of");
   const at::Tensor& output = context.outputs[0];
   // ATen sees this only in the values of the labels, and on a GPU not before everything is lost.
-  MC_CHECK(options_.loss != "cross_entropy" || output.dim() < 2 || output.size(1) >= classes_,
-           "the training data has {} classes, but output 0 of the model tells only {} apart", classes_,
-           output.size(1));
+  if (!std::exchange(labels_checked_, true) && options_.loss == "cross_entropy" && output.dim() >= 2) {
+    check_labels(data_, output.size(1));
+  }
   at::Tensor loss = loss_(output, context.batch.labels);
   for (const auto& method : methods_) loss = method->loss(context, std::move(loss));
   MC_CHECK(loss.defined() && loss.dim() == 0, "the loss of a step must be a scalar");

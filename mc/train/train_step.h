@@ -7,6 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "mc/data/dataset.h"
 #include "mc/train/loss.h"
 #include "mc/train/method.h"
 #include "mc/train/optimizer.h"
@@ -16,14 +17,13 @@ namespace mc {
 
 class TrainStep {
  public:
-  // Made after the methods' begin(): what they want to see is settled then. `classes` is what the data
-  // has, 0 when unknown.
+  // Made after the methods' begin(): what they want to see is settled then. `data` is what is trained on.
   TrainStep(Optimizer& optimizer, const std::vector<std::shared_ptr<Method>>& methods,
-            const TrainOptions& options, int64_t classes);
+            const TrainOptions& options, const Dataset& data);
 
   // Forward and loss, with the methods' part in both. Fills in context.outputs (float32 where they are
-  // of lower precision) and context.taps. Throws Error when the output has fewer classes than the data, or
-  // nothing in the loss can be trained.
+  // of lower precision) and context.taps. Throws Error when a label is beyond the output's classes
+  // (check_labels), or nothing in the loss can be trained.
   at::Tensor forward(StepContext& context);
 
   // Backward, clipping, the optimizer's step at context.lr, masks; then the gradients are gone.
@@ -35,7 +35,8 @@ class TrainStep {
   Optimizer& optimizer_;
   const std::vector<std::shared_ptr<Method>>& methods_;
   const TrainOptions& options_;
-  int64_t classes_;
+  const Dataset& data_;
+  bool labels_checked_ = false;
   LossFunction loss_;
   std::vector<std::string> wanted_;
 };

@@ -10,6 +10,7 @@
 #include "mc/base/file.h"
 #include "mc/base/interrupt.h"
 #include "mc/base/log.h"
+#include "mc/data/bad_values.h"
 #include "mc/module/mode_guard.h"
 #include "mc/onnx/onnx.h"
 #include "mc/train/stage_check.h"
@@ -58,6 +59,7 @@ class Stage {
   void run_epoch();
   void run_step(const Batch& batch);
   void end_epoch();
+  void end_methods();
   StageResult finish();
 
   double measure();
@@ -83,6 +85,7 @@ class Stage {
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<TrainStep> step_;
   StageState state_;
+  bool ended_ = false;  // the methods did, and no weight has changed since
   Clock::time_point last_tick_ = Clock::now();
   Clock::time_point last_save_ = Clock::now();
 };
@@ -103,7 +106,7 @@ void Stage::begin(bool resume) {
   }
   for (const auto& method : methods_) method->begin(context_, resumption.has_value());
   optimizer_ = make_optimizer(options_.optimizer, module_);
-  step_.emplace(*optimizer_, methods_, options_, loader_.dataset().classes());
+  step_.emplace(*optimizer_, methods_, options_, loader_.dataset());
   if (!resumption) return;
   with_context([&] { return files_.checkpoint.string(); },
                [&] { resumption->restore_rest(*optimizer_, methods_); });
@@ -161,6 +164,8 @@ void Stage::end_epoch() {
   check_losses();
   EpochResult result{.epoch = state_.epoch, .train_loss = meter_.totals().mean()};
   log_.stop();
+  // What they do to the weights counts in what is measured.
+  if (state_.epoch + 1 == options_.epochs) end_methods();
   if (evaluation_) result.metric = measure();
   keep_best(result.metric);
   tick();
@@ -171,6 +176,11 @@ void Stage::end_epoch() {
   state_.batch = 0;
   meter_.reset({});
   if (!files_.checkpoint.empty()) save_or_warn();
+}
+
+void Stage::end_methods() {
+  if (std::exchange(ended_, true)) return;
+  for (const auto& method : methods_) method->end(context_);
 }
 
 double Stage::measure() {
@@ -215,10 +225,14 @@ void Stage::stop_at_bad_loss(int64_t step) {
     kept +=
         fmt::format(". The best model so far (epoch {}) is {}", state_.best->epoch + 1, files_.best.string());
   }
+  const std::string bad = find_bad_sample(loader_.dataset());
+  MC_CHECK(bad.empty(),
+           "the loss is not a finite number since step {} of {}, as the training data is not: {}{}", step,
+           context_.total_steps(), bad, kept);
   double lr = learning_rate(options_.schedule, peak_lr(options_.optimizer), step, context_.total_steps());
   fail(
       "the loss is not a finite number since step {} of {} (epoch {} of {}, learning rate {:.4g}). Lower the "
-      "learning rate, set gradient_clip, or look for bad values in the data{}",
+      "learning rate or set gradient_clip{}",
       step, context_.total_steps(), step / context_.steps_per_epoch + 1, options_.epochs, lr, kept);
 }
 
@@ -264,12 +278,13 @@ void Stage::save_or_warn() {
 StageResult Stage::finish() {
   StageResult result{.epochs = state_.epochs, .metric = 0, .seconds = 0, .steps = state_.step};
   if (!state_.epochs.empty()) result.metric = state_.epochs.back().metric;
-  if (state_.best && state_.best->snapshot && state_.best->epoch + 1 != state_.epoch) {
+  const bool other = state_.best && state_.best->snapshot && state_.best->epoch + 1 != state_.epoch;
+  if (other) {
     restore_snapshot(module_, *state_.best->snapshot);
-    result.metric = state_.best->metric;
+    ended_ = false;
   }
-  for (const auto& method : methods_) method->end(context_);
-  if (evaluation_ && state_.epochs.empty()) result.metric = measure();
+  end_methods();
+  if (evaluation_ && (other || state_.epochs.empty())) result.metric = measure();
   tick();
   result.seconds = state_.seconds;
   return result;

@@ -382,6 +382,15 @@ def test_a_ptq_stage_trains_nothing(data, tmp_path, steps):
     assert "at least 1" in failure("run", recipe, "--set", "stages.train.epochs=0")
 
 
+def test_half_trained_models_pass_the_checker(run):
+    onnx = pytest.importorskip("onnx")
+    folder, _ = run
+    files = sorted((folder / "stages").glob("*.onnx"))
+    assert any(onnx.load(file).functions for file in files)
+    for file in files:
+        onnx.checker.check_model(onnx.load(file), full_check=True)
+
+
 def test_hostile_files_are_errors(tmp_path):
     path = tmp_path / "bad.onnx"
     for content in [b"", b"\x00" * 100, b"\xff" * 4096, bytes(range(256)) * 16]:

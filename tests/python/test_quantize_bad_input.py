@@ -136,10 +136,60 @@ def test_labels_are_missing(tmp_path):
         assert "labels" in quantize(tmp_path, net(tmp_path), arrays, *goal, status=2)
 
 
-@pytest.mark.parametrize("mode", ["ptq", "float8"])
+@pytest.mark.parametrize("mode", ["ptq", "float8", "weights", "dynamic"])
 def test_a_quantized_model_says_how_to_go_on(tmp_path, mode):
     quantize(tmp_path, net(tmp_path), {"x": samples()})
     done = tmp_path / "done.onnx"
     (tmp_path / "q.onnx").rename(done)
     message = quantize(tmp_path, done, {"x": samples()}, "--mode", mode, status=2)
     assert "already quantized" in message and "float model" in message
+
+
+@pytest.mark.parametrize("arguments", [[], ["--metric", "top5"], ["--accuracy-drop", "0.01"]])
+def test_a_label_beyond_the_classes_is_named(tmp_path, arguments):
+    labels = np.arange(16) % 3
+    labels[9] = 7
+    message = quantize(tmp_path, net(tmp_path), {"x": samples(), "labels": labels}, *arguments, status=2)
+    assert "sample 9 has the label 7" in message and "3 classes" in message
+
+
+def test_training_names_the_sample_that_is_no_number(tmp_path):
+    x = samples()
+    x[11, 1, 2, 3] = np.nan
+    np.savez(tmp_path / "data.npz", x=x, labels=np.arange(16) % 3)
+    (tmp_path / "recipe.yaml").write_text(
+        f"""
+data: {{format: npz, train: {tmp_path}/data.npz, test: {tmp_path}/data.npz}}
+model: {{onnx: {net(tmp_path)}}}
+stages: [{{name: q, batch_size: 8, quantize: {{}}}}]
+"""
+    )
+    command = ["run", tmp_path / "recipe.yaml", "--output", tmp_path / "run"]
+    done = subprocess.run(
+        [PROGRAM, *map(str, command)], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert "not a finite number" in done.stderr and "sample 11: input 'x' holds NaN" in done.stderr
+
+
+def test_evaluate_names_a_label_beyond_the_classes(tmp_path):
+    np.savez(tmp_path / "data.npz", x=samples(4), labels=np.array([0, 1, 2, 3]))
+    command = ["evaluate", net(tmp_path), "--data", tmp_path / "data.npz"]
+    done = subprocess.run(
+        [PROGRAM, *map(str, command)], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert "sample 3 has the label 3" in done.stderr and "3 classes apart (0 to 2)" in done.stderr
+
+
+def test_a_batch_that_is_fixed_to_many(tmp_path):
+    np.savez(tmp_path / "data.npz", x=samples(96))
+    model = net(tmp_path, batch=48)
+    command = ["sensitivity", model, "--data", tmp_path / "data.npz", "--json"]
+    done = subprocess.run(
+        [PROGRAM, *map(str, command)], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["sensitivity"]) == 2
+    report = quantize(tmp_path, model, {"x": samples(96)}, "--samples", "8")
+    assert report["calibration_samples"] == 48

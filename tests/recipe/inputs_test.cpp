@@ -74,7 +74,7 @@ TEST_F(Inputs, AModelOfAnotherShape) {
               HasSubstr("line 2, column 8: model: "));
   model = build_model("mlp", {.input_shape = {1, 8, 8}, .classes = 3, .width = 1, .seed = 0});
   EXPECT_THAT(complaint(data() + fmt::format("model: {{onnx: {}}}", save(model, "m.onnx"))),
-              HasSubstr("too small for the 10 classes"));
+              HasSubstr("the model's output tells only 3 classes apart"));
 }
 
 TEST_F(Inputs, FieldsMustExist) {

@@ -32,7 +32,8 @@ RunResults sample() {
   run.evaluations.push_back({"int8", "onnxruntime", "top1", 0.9181, 10000});
   run.benchmarks = {row("fp32", 2.0), row("int8", 0.8)};
   run.comparisons = {
-      {{"reference", "int8"},
+      {{"kind", "simulated"},
+       {"reference", "int8 (simulated)"},
        {"engine", "torch"},
        {"other", "int8"},
        {"other_engine", "onnxruntime"},
@@ -40,7 +41,7 @@ RunResults sample() {
        {"outputs", {{{"name", "y"}, {"mse", 1e-5}, {"snr_db", 55.5}, {"cosine", 0.99}, {"max_abs", 0.1}}}},
        {"top1_agreement", 0.9985}}};
   run.sparsity_by_layer.push_back({"int8", "conv1.weight", 0.8, 144});
-  run.quantized_layers.push_back({"softmax", "Softmax", false, "gains nothing"});
+  run.quantized_layers.push_back({"int8", "softmax", "Softmax", false, "gains nothing"});
   run.checks.push_back({"accuracy drop", "at most 1.00 points", "0.50 points", true});
   return run;
 }

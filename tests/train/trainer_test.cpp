@@ -395,6 +395,30 @@ TEST(TrainStage, EndsWithTheBestEpochWhenAsked) {
   EXPECT_TRUE(at::equal(GraphModule(read_onnx(files.best)).tensor("w1"), good.at("w1")));
 }
 
+// What methods do at the end is part of what the stage ends with, and is measured.
+TEST(TrainStage, MeasuresWhatItsMethodsLeave) {
+  class Spoil : public Method {
+   public:
+    std::string name() const override { return "spoil"; }
+    void end(StageContext& context) override {
+      const at::NoGradGuard no_grad;
+      context.module.tensor("w2").zero_();
+      context.module.tensor("b2").zero_();
+    }
+  };
+  const auto metric_of = [](const std::string& select, bool spoil) {
+    TrainOptions options = quick_options(8);
+    options.select = select;
+    Trial run;
+    if (spoil) run.methods = {std::make_shared<Spoil>()};
+    return run.train(options).metric;
+  };
+  for (const std::string select : {"last", "best"}) {
+    EXPECT_GT(metric_of(select, false), 0.9) << select;
+    EXPECT_LT(metric_of(select, true), 0.6) << select;  // class 0 always
+  }
+}
+
 TEST(TrainStage, TrainsInMixedPrecision) {
   Trial run, plain;
   TrainOptions options = quick_options(6);
@@ -476,7 +500,7 @@ TEST(TrainStage, NamesAModelWithTooFewClasses) {
   model.graph.outputs[0].type = Type::tensor(DType::kFloat, Shape{Dim("N"), Dim(2)});
   Trial run(std::move(model));
   EXPECT_THAT(error_of([&] { run.train(quick_options()); }),
-              HasSubstr("the training data has 3 classes, but output 0 of the model tells only 2 apart"));
+              HasSubstr("has the label 2, but the model's output tells only 2 classes apart (0 to 1)"));
 }
 
 }  // namespace
