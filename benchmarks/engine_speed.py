@@ -11,6 +11,7 @@ import argparse
 import json
 import pathlib
 import subprocess
+import sys
 import tempfile
 
 import numpy as np
@@ -42,7 +43,11 @@ def quantize_with_peer(arguments, output):
     count = min(arguments.samples, len(next(iter(arrays.values()))))
     with tempfile.TemporaryDirectory() as folder:
         prepared = f"{folder}/prepared.onnx"
-        quantization.quant_pre_process(arguments.model, prepared)
+        try:
+            quantization.quant_pre_process(arguments.model, prepared)
+        except TypeError as error:  # its symbolic inference fails on values without a type
+            print(f"onnxruntime's symbolic shape inference: {error}", file=sys.stderr)
+            quantization.quant_pre_process(arguments.model, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(
             prepared,
             output,
@@ -53,9 +58,8 @@ def quantize_with_peer(arguments, output):
 
 
 def rows_of(engine, files, arguments):
-    rows = run(
-        "benchmark", *files.values(), "--engine", engine, "--batch", "1", "--seconds", arguments.seconds
-    )["rows"]
+    timing = ["--engine", engine, "--batch", "1", "--seconds", arguments.seconds, "--data", arguments.data]
+    rows = run("benchmark", *files.values(), *timing)["rows"]
     reference = rows[0]
     for who, row in zip(files, rows, strict=True):
         if row["skipped"]:

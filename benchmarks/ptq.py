@@ -1,12 +1,13 @@
-"""Post-training quantization of ResNet-50 (224x224, random weights and samples): ours beside ONNX Runtime's.
+"""Post-training quantization of ResNet-50 (224x224, random weights and samples): ours beside ONNX Runtime's and NNCF's.
 
-    .venv/bin/python benchmarks/ptq.py [--samples 10,100] [--methods min_max,entropy] [--model FILE] [--peer-methods MinMax]
-        [--fixed-batch]
+    .venv/bin/python benchmarks/ptq.py [--samples 10,100] [--methods min_max,entropy] [--model FILE]
+        [--peer-methods MinMax,Entropy,nncf] [--fixed-batch]
 
 Each run is a process of its own; seconds are those of reading, calibrating and writing, peak memory that of the
-process. Ours compares the two models on one sample afterwards, which counts for the memory only. Ours with 1,000
-samples should need no more memory than with 10, but for the samples themselves. The model takes any batch
-unless told otherwise: ours then calibrates with 8 samples at a time, the peer with the one that its reader gives.
+process. Ours compares the two models on one sample afterwards, which counts for the memory only. The last lines say
+how much more memory ours needs for the most samples than for the fewest: 1,000 should need no more than 10. The model
+takes any batch unless told otherwise: ours then calibrates with 8 samples at a time, the peers with one. NNCF (on
+OpenVINO) must be importable, from a folder in PYTHONPATH say; its own bias correction is left off.
 """
 
 import argparse
@@ -73,6 +74,24 @@ def quantize_with_peer(arguments):
     print(time.perf_counter() - start)
 
 
+def quantize_with_nncf(arguments):
+    """In a process of its own: NNCF's quantization of OpenVINO's model, min-max, without bias correction."""
+    import nncf
+    import openvino
+
+    images = np.load(arguments.data)["input"][: int(arguments.samples)]
+    start = time.perf_counter()
+    model = openvino.Core().read_model(arguments.model)
+    quantized = nncf.quantize(
+        model,
+        nncf.Dataset([image[None] for image in images]),
+        subset_size=len(images),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(disable_bias_correction=True),
+    )
+    openvino.save_model(quantized, pathlib.Path(arguments.output).with_suffix(".xml"))
+    print(time.perf_counter() - start)
+
+
 def export_resnet50(path, any_batch):
     import torch
     from networks import NETWORKS, export
@@ -88,7 +107,7 @@ def parse():
     )
     parser.add_argument("--samples", default="10,100")
     parser.add_argument("--methods", default="min_max,moving_average,percentile,entropy,mse")
-    parser.add_argument("--peer-methods", default="MinMax", help="MinMax,Entropy,Percentile, or nothing")
+    parser.add_argument("--peer-methods", default="MinMax", help="MinMax,Entropy,Percentile,nncf, or nothing")
     parser.add_argument("--model", help="an ONNX file with one input `input` of 3x224x224")
     parser.add_argument("--fixed-batch", action="store_true", help="a model that takes one sample at a time")
     parser.add_argument("--program", default=PROGRAM)
@@ -101,7 +120,7 @@ def parse():
 def main():
     arguments = parse()
     if arguments.child:
-        quantize_with_peer(arguments)
+        (quantize_with_nncf if arguments.child == "nncf" else quantize_with_peer)(arguments)
         return
     counts = [int(count) for count in arguments.samples.split(",")]
     with tempfile.TemporaryDirectory() as folder:
@@ -111,16 +130,24 @@ def main():
         data = f"{folder}/samples.npz"
         images = np.random.default_rng(0).standard_normal((max(counts), 3, 224, 224), np.float32)
         np.savez(data, input=images)
+        peaks = {}
         print(f"{'who':14}{'method':16}{'samples':>8}{'seconds':>9}{'peak MB':>9}")
         for count in counts:
             rows = [("ours", method) for method in arguments.methods.split(",") if method]
-            rows += [("onnxruntime", method) for method in arguments.peer_methods.split(",") if method]
+            for method in filter(None, arguments.peer_methods.split(",")):
+                rows.append(("nncf", "nncf") if method == "nncf" else ("onnxruntime", method))
             for who, method in rows:
                 if who == "ours":
                     seconds, peak = ours(arguments.program, model, data, folder, method, count)
                 else:
                     seconds, peak = peer(model, data, folder, method, count)
                 print(f"{who:14}{method:16}{count:8}{seconds:9.2f}{peak:9.0f}", flush=True)
+                if who == "ours":
+                    peaks.setdefault(method, []).append(peak)
+        for method, values in peaks.items():
+            print(
+                f"memory of {method}: {values[-1] / values[0]:.3f} x from {counts[0]} to {counts[-1]} samples"
+            )
 
 
 if __name__ == "__main__":

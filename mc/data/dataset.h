@@ -72,8 +72,10 @@ std::shared_ptr<const Dataset> open_dataset(const std::string& source, const std
 std::shared_ptr<const Dataset> open_idx(const std::filesystem::path& root, const std::string& split);
 
 // Arrays by name, first axis the sample; `labels` (whole numbers from 0, or floats) if there is one.
-// Several files are read as one set in the given order. Kept in memory. Throws Error with the path and the
-// array for broken archives, arrays of different lengths, and Python objects, which are never unpickled.
+// Several files are read as one set in the given order. What is stored without compression (np.savez) stays
+// on the disk, and samples are read when asked for: the file must not change meanwhile. Throws Error with the
+// path and the array for broken archives, arrays of different lengths, and Python objects, which are never
+// unpickled.
 // `wanted` picks arrays and their order (a single other array fits a single wanted one).
 std::shared_ptr<const Dataset> open_npz(const std::vector<std::filesystem::path>& files,
                                         const std::vector<std::string>& wanted = {});

@@ -19,7 +19,7 @@ namespace {
 constexpr uint32_t kLargestHeader = 1 << 20;
 constexpr size_t kMostAxes = 64;
 
-struct Header {
+struct HeaderText {
   std::string descr;
   std::optional<bool> fortran_order;
   std::optional<std::vector<int64_t>> shape;
@@ -30,8 +30,8 @@ class HeaderParser {
  public:
   explicit HeaderParser(std::string_view text) : text_(text) {}
 
-  Header parse() {
-    Header header;
+  HeaderText parse() {
+    HeaderText header;
     expect('{');
     while (!accept('}')) {
       const std::string key = string();
@@ -153,31 +153,47 @@ void swap_bytes(std::span<std::byte> bytes, size_t element) {
 
 }  // namespace
 
-at::Tensor read_npy(ByteStream& stream) {
-  const Header header = HeaderParser(read_header_text(stream)).parse();
-  const at::ScalarType type = scalar_type(header.descr);
-  const size_t element = c10::elementSize(type);
-  std::vector<int64_t> shape = *header.shape;
-  uint64_t size = element;
+NpyHeader read_npy_header(ByteStream& stream) {
+  const HeaderText text = HeaderParser(read_header_text(stream)).parse();
+  NpyHeader header;
+  header.dtype = scalar_type(text.descr);
+  header.shape = *text.shape;
+  header.fortran_order = *text.fortran_order && header.shape.size() > 1;
+  const size_t element = c10::elementSize(header.dtype);
+  header.swapped = text.descr[0] == '>' && element > 1;
+  header.bytes = element;
   bool overflow = false;
-  for (int64_t dim : shape) overflow |= __builtin_mul_overflow(size, static_cast<uint64_t>(dim), &size);
-  MC_CHECK(!overflow && size <= stream.limit(), "its header claims more elements than the file can hold");
+  for (int64_t dim : header.shape) {
+    overflow |= __builtin_mul_overflow(header.bytes, static_cast<uint64_t>(dim), &header.bytes);
+  }
+  MC_CHECK(!overflow && header.bytes <= stream.limit(),
+           "its header claims more elements than the file can hold");
+  return header;
+}
+
+at::Tensor read_npy_values(ByteStream& stream, const NpyHeader& header) {
+  std::vector<int64_t> shape = header.shape;
   // Fortran order is C order of the reversed axes.
-  if (*header.fortran_order) std::reverse(shape.begin(), shape.end());
-  at::Tensor tensor = at::empty(shape, type);
-  std::span<std::byte> bytes(static_cast<std::byte*>(tensor.data_ptr()), size);
+  if (header.fortran_order) std::reverse(shape.begin(), shape.end());
+  at::Tensor tensor = at::empty(shape, header.dtype);
+  std::span<std::byte> bytes(static_cast<std::byte*>(tensor.data_ptr()), header.bytes);
   stream.read(bytes);
   MC_CHECK(stream.at_end(), "has bytes behind its last element");
-  if (header.descr[0] == '>') swap_bytes(bytes, element);
-  if (type == at::kBool) {  // any other byte than 0 and 1 would not be a bool
+  if (header.swapped) swap_bytes(bytes, c10::elementSize(header.dtype));
+  if (header.dtype == at::kBool) {  // any other byte than 0 and 1 would not be a bool
     for (std::byte& byte : bytes) byte = byte == std::byte{0} ? byte : std::byte{1};
   }
-  if (*header.fortran_order) {
+  if (header.fortran_order) {
     std::vector<int64_t> axes(shape.size());
     for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(axes.size() - 1 - i);
     tensor = tensor.permute(axes).contiguous();
   }
   return tensor;
+}
+
+at::Tensor read_npy(ByteStream& stream) {
+  const NpyHeader header = read_npy_header(stream);
+  return read_npy_values(stream, header);
 }
 
 }  // namespace mc

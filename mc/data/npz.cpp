@@ -1,8 +1,5 @@
 #include <algorithm>
-#include <cstring>
-#include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include <ATen/ATen.h>
@@ -11,7 +8,7 @@
 #include "mc/base/error.h"
 #include "mc/base/text.h"
 #include "mc/data/dataset.h"
-#include "mc/data/npy.h"
+#include "mc/data/npz_array.h"
 #include "mc/data/zip.h"
 
 namespace mc {
@@ -20,36 +17,14 @@ namespace {
 namespace fs = std::filesystem;
 constexpr const char* kLabels = "labels";
 
-struct Array {
-  std::string name;
-  at::Tensor values;
-};
-
 // One file: inputs in one order, and labels.
 struct Shard {
   fs::path path;
-  std::vector<Array> inputs;
+  std::vector<NpzArray> inputs;
   at::Tensor labels;  // int64 or float, undefined when there are none
   int64_t begin = 0;  // index of its first sample
   int64_t size = 0;
 };
-
-Array read_array(const ZipFile& zip, const ZipEntry& entry) {
-  std::string name = entry.name;
-  MC_CHECK(name.ends_with(".npy"), "entry '{}' is no array: its name does not end with .npy", name);
-  name.resize(name.size() - 4);
-  return with_context([&] { return "array '" + name + "'"; },
-                      [&] {
-                        ByteStream stream = zip.open(entry);
-                        Array array{name, read_npy(stream)};
-                        MC_CHECK(stream.count() == entry.size && stream.crc() == entry.crc,
-                                 "its checksum or size does not fit: the "
-                                 "file is damaged");
-                        MC_CHECK(array.values.dim() >= 1,
-                                 "is a single number; the first axis must count samples");
-                        return array;
-                      });
-}
 
 at::Tensor checked_labels(const at::Tensor& labels) {
   if (labels.is_floating_point()) return labels.to(at::kFloat);
@@ -64,16 +39,16 @@ at::Tensor checked_labels(const at::Tensor& labels) {
 
 std::vector<std::string> names_of(const Shard& shard) {
   std::vector<std::string> names;
-  for (const Array& array : shard.inputs) names.push_back(array.name);
+  for (const NpzArray& array : shard.inputs) names.push_back(array.name());
   return names;
 }
 
 // Puts the inputs into the order of `wanted`, without the others.
 void pick(Shard& shard, const std::vector<std::string>& wanted) {
-  if (wanted.size() == 1 && shard.inputs.size() == 1) shard.inputs[0].name = wanted[0];
-  std::vector<Array> picked;
+  if (wanted.size() == 1 && shard.inputs.size() == 1) shard.inputs[0].rename(wanted[0]);
+  std::vector<NpzArray> picked;
   for (const std::string& name : wanted) {
-    auto found = std::ranges::find(shard.inputs, name, &Array::name);
+    auto found = std::ranges::find(shard.inputs, name, &NpzArray::name);
     MC_CHECK(found != shard.inputs.end(), "has no array '{}'; it has {}", name, join(names_of(shard), ", "));
     picked.push_back(*found);
   }
@@ -89,17 +64,17 @@ Shard read_shard(const fs::path& path, const std::vector<std::string>& wanted) {
         shard.path = path;
         std::optional<int64_t> size;
         for (const ZipEntry& entry : zip.entries()) {
-          Array array = read_array(zip, entry);
-          const int64_t samples = array.values.size(0);
+          NpzArray array(zip, entry);
+          const int64_t samples = array.shape()[0];
           if (!size) size = samples;
           MC_CHECK(samples == *size,
                    "array '{}' has {} samples, the one before it has {}; first axes must be equal",
-                   array.name, samples, *size);
-          if (array.name == kLabels) {
-            shard.labels = checked_labels(array.values);
+                   array.name(), samples, *size);
+          if (array.name() == kLabels) {
+            shard.labels = checked_labels(array.read_all());
           } else {
-            MC_CHECK(std::ranges::find(shard.inputs, array.name, &Array::name) == shard.inputs.end(),
-                     "has two arrays '{}'", array.name);
+            MC_CHECK(std::ranges::find(shard.inputs, array.name(), &NpzArray::name) == shard.inputs.end(),
+                     "has two arrays '{}'", array.name());
             shard.inputs.push_back(std::move(array));
           }
         }
@@ -115,9 +90,9 @@ void check_alike(const Shard& first, const Shard& other) {
   MC_CHECK(names_of(first) == names_of(other), "has the arrays {}, {} has {}; they must be the same",
            join(names_of(other), ", "), first.path.string(), join(names_of(first), ", "));
   for (size_t i = 0; i < first.inputs.size(); ++i) {
-    const at::Tensor &a = first.inputs[i].values, &b = other.inputs[i].values;
-    MC_CHECK(a.scalar_type() == b.scalar_type() && a.dim() == b.dim(),
-             "array '{}' has another element type or number of axes than in {}", first.inputs[i].name,
+    const NpzArray &a = first.inputs[i], &b = other.inputs[i];
+    MC_CHECK(a.dtype() == b.dtype() && a.shape().size() == b.shape().size(),
+             "array '{}' has another element type or number of axes than in {}", a.name(),
              first.path.string());
   }
   MC_CHECK(first.labels.defined() == other.labels.defined() &&
@@ -145,12 +120,11 @@ class NpzDataset : public Dataset {
   std::vector<FieldInfo> fields() const override {
     std::vector<FieldInfo> fields;
     for (size_t i = 0; i < shards_[0].inputs.size(); ++i) {
-      const Array& array = shards_[0].inputs[i];
-      FieldInfo info{array.name, array.values.scalar_type(), array.values.sizes().slice(1).vec()};
+      const NpzArray& array = shards_[0].inputs[i];
+      FieldInfo info{array.name(), array.dtype(), {array.shape().begin() + 1, array.shape().end()}};
       for (const Shard& shard : shards_) {
         for (size_t axis = 0; axis < info.shape.size(); ++axis) {
-          const int64_t dim = shard.inputs[i].values.size(static_cast<int64_t>(axis) + 1);
-          if (dim != info.shape[axis]) info.shape[axis] = -1;
+          if (shard.inputs[i].shape()[axis + 1] != info.shape[axis]) info.shape[axis] = -1;
         }
       }
       fields.push_back(std::move(info));
@@ -168,11 +142,10 @@ class NpzDataset : public Dataset {
     Batch batch;
     batch.indices.assign(indices.begin(), indices.end());
     for (size_t i = 0; i < shards_[0].inputs.size(); ++i) {
-      batch.inputs.push_back(with_context(
-          [&] { return "array '" + shards_[0].inputs[i].name + "'"; },
-          [&] { return gather(indices, [&](const Shard& shard) { return shard.inputs[i].values; }); }));
+      batch.inputs.push_back(with_context([&] { return "array '" + shards_[0].inputs[i].name() + "'"; },
+                                          [&] { return gather(indices, i); }));
     }
-    if (labelled()) batch.labels = gather(indices, [](const Shard& shard) { return shard.labels; });
+    if (labelled()) batch.labels = gather_labels(indices);
     return batch;
   }
 
@@ -183,25 +156,32 @@ class NpzDataset : public Dataset {
     return *std::prev(after);
   }
 
-  template <class Pick>
-  at::Tensor gather(std::span<const int64_t> indices, Pick&& values_of) const {
-    const at::Tensor first = values_of(indices.empty() ? shards_[0] : shard_of(indices[0]));
-    std::vector<int64_t> shape = first.sizes().vec();
+  at::Tensor gather(std::span<const int64_t> indices, size_t input) const {
+    const NpzArray& first = (indices.empty() ? shards_[0] : shard_of(indices[0])).inputs[input];
+    std::vector<int64_t> shape = first.shape();
     shape[0] = static_cast<int64_t>(indices.size());
-    at::Tensor rows = at::empty(shape, first.options());
-    const size_t row_bytes = first.nbytes() / static_cast<size_t>(first.size(0));
+    at::Tensor rows = at::empty(shape, first.dtype());
     auto* target = static_cast<std::byte*>(rows.data_ptr());
+    const auto dims = [](const NpzArray& array) { return at::IntArrayRef(array.shape()).slice(1); };
     for (int64_t index : indices) {
       const Shard& shard = shard_of(index);
-      const at::Tensor values = values_of(shard);
-      MC_CHECK(values.sizes().slice(1) == first.sizes().slice(1),
+      const NpzArray& array = shard.inputs[input];
+      MC_CHECK(dims(array) == dims(first),
                "samples of shapes [{}] and [{}] do not fit into one batch; use batches of one sample",
-               fmt::join(first.sizes().slice(1), ", "), fmt::join(values.sizes().slice(1), ", "));
-      const auto* source = static_cast<const std::byte*>(values.const_data_ptr());
-      std::memcpy(target, source + static_cast<size_t>(index - shard.begin) * row_bytes, row_bytes);
-      target += row_bytes;
+               fmt::join(dims(first), ", "), fmt::join(dims(array), ", "));
+      array.read_row(index - shard.begin, target);
+      target += array.row_bytes();
     }
     return rows;
+  }
+
+  at::Tensor gather_labels(std::span<const int64_t> indices) const {
+    std::vector<at::Tensor> labels;
+    for (int64_t index : indices) {
+      const Shard& shard = shard_of(index);
+      labels.push_back(shard.labels.narrow(0, index - shard.begin, 1));
+    }
+    return labels.empty() ? shards_[0].labels.narrow(0, 0, 0) : at::cat(labels);
   }
 
   std::vector<Shard> shards_;

@@ -142,7 +142,7 @@ void ZipFile::read_directory() {
   }
 }
 
-ByteStream ZipFile::open(const ZipEntry& entry) const {
+std::span<const std::byte> ZipFile::bytes_of(const ZipEntry& entry) const {
   MC_CHECK(entry.method == kStored || entry.method == kDeflated,
            "is compressed by method {}, only stored and deflated entries are supported", entry.method);
   Reader local(file_->bytes(), entry.header_offset);
@@ -152,8 +152,15 @@ ByteStream ZipFile::open(const ZipEntry& entry) const {
   const auto name_size = local.number<uint16_t>();
   const auto extra_size = local.number<uint16_t>();
   local.skip(uint64_t{name_size} + extra_size);
-  auto data = local.take(entry.compressed_size);
-  return ByteStream(data, entry.method == kStored ? ByteStream::Form::kPlain : ByteStream::Form::kDeflate);
+  return local.take(entry.compressed_size);
+}
+
+ByteStream ZipFile::open(const ZipEntry& entry) const {
+  return ByteStream(bytes_of(entry), entry.stored() ? ByteStream::Form::kPlain : ByteStream::Form::kDeflate);
+}
+
+uint64_t ZipFile::offset(const ZipEntry& entry) const {
+  return static_cast<uint64_t>(bytes_of(entry).data() - file_->bytes().data());
 }
 
 }  // namespace mc

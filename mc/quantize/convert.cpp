@@ -15,6 +15,7 @@
 #include "mc/quantize/block_format.h"
 #include "mc/quantize/functions.h"
 #include "mc/quantize/linear_layer.h"
+#include "mc/quantize/onnxruntime_form.h"
 #include "mc/quantize/quantize.h"
 #include "mc/quantize/settle_biases.h"
 #include "mc/quantize/settle_learned.h"
@@ -62,6 +63,10 @@ class Converter {
     remove_qat_functions(model_);
     graph_.drop_unused();
     if (model_.opset() < least_opset_) convert_opset(model_, least_opset_);
+    if (target_.onnxruntime_form) {
+      order_gelu(graph_);
+      keep_sums_apart(graph_);
+    }
   }
 
   // What rounding did to biases that are parameters of the trained model, by their names there.
@@ -293,8 +298,17 @@ class Converter {
       const auto product = products.find(add.inputs[i]);
       const Initializer* bias = graph_.initializer(add.inputs[1 - i]);
       if (product == products.end() || !bias || bias->tensor.dims.size() != 1) continue;
+      if (target_.onnxruntime_form && has_open_rows(add.outputs[0])) return;
       return quantize_bias(product->second, 1 - i, add);
     }
+  }
+
+  // ONNX Runtime makes no Gemm of a product with more than two dims, one of them open: what follows it, a
+  // Gelu say, then takes in a bias that is float.
+  bool has_open_rows(const std::string& product) const {
+    const auto type = graph_.type_of(product);
+    return type && type->shape && type->shape->size() > 2 &&
+           std::ranges::any_of(*type->shape, [](const Dim& dim) { return !dim.known(); });
   }
 
   // The layer's bias is that input of `holder`.

@@ -28,8 +28,9 @@ struct QuantizeTarget {
   bool activation_signed = false;  // u8 or s8
   bool activation_symmetric = false;
   bool weight_per_channel = true;
-  bool reduce_range = false;  // 7-bit weights: u8 times s8 saturates on AVX2 without VNNI
-  bool quantize_bias = true;  // int32 bias with scale input * weight
+  bool reduce_range = false;      // 7-bit weights: u8 times s8 saturates on AVX2 without VNNI
+  bool quantize_bias = true;      // int32 bias with scale input * weight
+  bool onnxruntime_form = false;  // written as its fusions want it: onnxruntime_form.h
   QuantizeOutputs outputs = QuantizeOutputs::kAlways;
   // The input of an Add that the convolution just before writes stays in its registers: only the other is
   // quantized. Else both are, and the sum.

@@ -7,7 +7,7 @@ namespace mc {
 const std::vector<QuantizeTarget>& quantize_targets() {
   static const std::vector<QuantizeTarget> targets = {
       // Its integer convolution writes integers, and there is none for ConvTranspose.
-      {.name = "onnxruntime", .conv_transpose = false},
+      {.name = "onnxruntime", .onnxruntime_form = true, .conv_transpose = false},
       // A convolution takes in what follows it, a residual Add too, before it rounds.
       {.name = "openvino",
        .outputs = QuantizeOutputs::kCarried,

@@ -123,7 +123,7 @@ ClimbFileReport climb_file(const ClimbFileOptions& options) {
       [&] { return options.model.string(); },
       [&] {
         const ModelData test = open_model_data(model, options.data, options.limit);
-        const auto training = open_training_data(model, options.data);
+        const auto training = open_training_data(model, options.data, test);
         report.data = test.dataset->description();
         report.random_data = test.dataset->random();
         report.engine = judging_engine(options.quantize.target, report.engine_note);

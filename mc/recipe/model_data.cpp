@@ -1,6 +1,8 @@
 #include "mc/recipe/model_data.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 
 #include "mc/base/error.h"
 #include "mc/base/text.h"
@@ -38,13 +40,21 @@ std::shared_ptr<const Dataset> open_for(const Model& model, const std::string& s
 
 ModelData open_model_data(const Model& model, const std::string& source, int64_t limit) {
   ModelData data;
-  data.dataset = take(open_for(model, source, "test"), limit > 0 ? limit : -1);
+  data.whole = open_for(model, source, "test");
+  data.dataset = take(data.whole, limit > 0 ? limit : -1);
   data.normalization = normalization_of(model, *data.dataset);
   return data;
 }
 
 std::shared_ptr<const Dataset> open_training_data(const Model& model, const std::string& source) {
   return open_for(model, source, "train");
+}
+
+std::shared_ptr<const Dataset> open_training_data(const Model& model, const std::string& source,
+                                                  const ModelData& test) {
+  std::error_code error;
+  const bool is_file = std::filesystem::is_regular_file(source, error);
+  return is_file && test.whole ? test.whole : open_training_data(model, source);
 }
 
 Normalization normalization_of(const Model& model, const Dataset& data) {

@@ -13,6 +13,7 @@ namespace mc {
 struct ModelData {
   std::shared_ptr<const Dataset> dataset;  // fields in the order of the model's inputs
   Normalization normalization;             // what the model's metadata asks for; none for random data
+  std::shared_ptr<const Dataset> whole;    // without the limit
 };
 
 // `source` as open_dataset takes it, test samples where the format has a split. The first `limit` samples;
@@ -22,6 +23,11 @@ ModelData open_model_data(const Model& model, const std::string& source, int64_t
 
 // The same of training samples, where the format has a split; all of them.
 std::shared_ptr<const Dataset> open_training_data(const Model& model, const std::string& source);
+
+// The same where `test` has been opened from the source for the model: a file, which has no split, is not
+// opened again.
+std::shared_ptr<const Dataset> open_training_data(const Model& model, const std::string& source,
+                                                  const ModelData& test);
 
 // What the model's metadata asks for; nothing for random data.
 Normalization normalization_of(const Model& model, const Dataset& data);

@@ -80,7 +80,7 @@ class FileQuantizer {
 
   // Opened where it is first needed.
   const std::shared_ptr<const Dataset>& training_data(const Model& model) {
-    if (!training_) training_ = open_training_data(model, options().data);
+    if (!training_) training_ = open_training_data(model, options().data, test_);
     return training_;
   }
 

@@ -1,9 +1,11 @@
 #include <filesystem>
+#include <span>
 
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
 #include "mc/data/dataset.h"
+#include "mc/data/file_part.h"
 #include "tests/base/error_of.h"
 #include "tests/data/archive.h"
 
@@ -175,6 +177,36 @@ TEST(BrokenNpz, FilesThatDoNotFitTogether) {
   const fs::path other = write(folder / "b.npz", zip({{"y.npy", npy_of("<f4", "(3, 2)", kSix)}}));
   EXPECT_THAT(error_of([&] { open_dataset(folder.string(), ""); }),
               AllOf(HasSubstr(other.string()), HasSubstr("y")));
+}
+
+// Stored arrays stay on the disk: a file that is replaced is read on, one that is written to is refused.
+TEST(BrokenNpz, ChangedWhileInUse) {
+  const fs::path path = test_folder() / "set.npz";
+  write(path, zip({{"x.npy", npy_of("<f4", "(3, 2)", kSix)}}));
+  const auto set = open_npz({path});
+  write(path.parent_path() / "other.npz", "something else");
+  fs::rename(path.parent_path() / "other.npz", path);
+  EXPECT_TRUE(all(*set).inputs[0].equal(at::tensor(kSix).view({3, 2})));
+
+  write(path, zip({{"x.npy", npy_of("<f4", "(3, 2)", kSix)}}));
+  const auto broken = open_npz({path});
+  write(path, "something else");
+  EXPECT_THAT(error_of([&] { all(*broken); }),
+              AllOf(HasSubstr(path.string()), HasSubstr("'x'"), HasSubstr("changed")));
+}
+
+TEST(FilePart, ReadsWithinItsBounds) {
+  const fs::path path = write(test_folder() / "bytes", "0123456789");
+  const FilePart part(path, 2, 5);
+  std::string read(3, ' ');
+  part.read(1, std::as_writable_bytes(std::span(read)));
+  EXPECT_EQ(read, "345");
+  EXPECT_THAT(error_of([&] { part.read(3, std::as_writable_bytes(std::span(read))); }),
+              HasSubstr("beyond the end"));
+  const FilePart too_long(path, 8, 5);
+  EXPECT_THAT(error_of([&] { too_long.read(0, std::as_writable_bytes(std::span(read))); }),
+              HasSubstr("cut off"));
+  EXPECT_THAT(error_of([&] { FilePart(path.parent_path() / "none", 0, 1); }), HasSubstr("none"));
 }
 
 // Whatever is cut off or changed in an archive gives an Error or the right numbers, never anything else.
