@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "mc/prune/importance.h"
 #include "mc/prune/prune.h"
 
 namespace mc {
@@ -45,7 +46,17 @@ class PruneMethod : public Method {
 
 }  // namespace
 
+std::vector<std::string> stage_methods() {
+  std::vector<std::string> names = list_methods();
+  for (const Importance& importance : importances()) names.push_back(importance.name);
+  return names;
+}
+
 std::shared_ptr<Method> make_prune_method(const PruneOptions& options) {
+  if (is_channel_method(options.method)) {
+    return make_channel_method(
+        {options.method, options.channels, options.begin, options.end, options.keep_dense});
+  }
   find_pruning_method(options.method);
   return std::make_shared<PruneMethod>(options);
 }

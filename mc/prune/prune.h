@@ -13,6 +13,7 @@
 
 #include "mc/base/options.h"
 #include "mc/module/parameter_view.h"
+#include "mc/prune/channel_method.h"
 #include "mc/train/method.h"
 
 namespace mc {
@@ -84,6 +85,9 @@ class OneShotPruningScheduler {
   std::unique_ptr<IterativePruningScheduler> scheduler_;
 };
 
+// What a stage's `method` may be: list_methods(), then those that cut channels (importance.h).
+std::vector<std::string> stage_methods();
+
 struct PruneOptions {
   std::string method = "unstructured_magnitude";
   double target_sparsity = 0.8;
@@ -93,9 +97,10 @@ struct PruneOptions {
   int64_t frequency = 10;
   std::string schedule = "cubic";
   std::vector<std::string> keep_dense;
+  ChannelPruneOptions channels;
   template <class V>
   void describe(V& v) {
-    v.field("method", method, "what is pruned", one_of(list_methods()));
+    v.field("method", method, "what is pruned", one_of(stage_methods()));
     v.field("target_sparsity", target_sparsity, "part of the weights that become zero", in_half_open(0, 1));
     v.field("initial_sparsity", initial_sparsity, "sparsity at the beginning", in_half_open(0, 1));
     v.field("begin", begin, "part of the stage's steps after which sparsity starts to grow", between(0, 1));
@@ -103,6 +108,7 @@ struct PruneOptions {
     v.field("frequency", frequency, "steps between two new masks", at_least(1));
     v.field("schedule", schedule, "how sparsity grows", one_of({"cubic", "one_shot"}));
     v.field("keep_dense", keep_dense, "parameters left alone, by name or pattern");
+    channels.describe(v);
   }
 };
 
