@@ -5,8 +5,8 @@
 #include <set>
 
 #include "mc/base/error.h"
+#include "mc/calibration/linear_layer.h"
 #include "mc/quantize/fake_quantize_node.h"
-#include "mc/quantize/linear_layer.h"
 
 namespace mc {
 namespace {
