@@ -50,9 +50,8 @@ struct Blocks {
 
 // At most `n` of each `m` successive input channels stay, for each output and each position of a kernel,
 // which is what sparse tensor cores read (Mishra et al. 2021, "Accelerating Sparse Deep Neural Networks").
-// The sparsity asked for is 1 - n / m or more gently less: below it, round(sparsity * m) of each group go.
-// The group left over at the end loses none that padding with zeros to m would let it keep. Throws Error
-// where there are fewer than m input channels.
+// The full sparsity is 1 - n / m; on the way there, round(sparsity * m) of each group go. The group left over
+// at the end is seen as filled up with zeros. Throws Error where there are fewer than m input channels.
 struct NToM {
   int64_t n = 2;
   int64_t m = 4;
