@@ -11,9 +11,12 @@
 #include "mc/data/metric.h"
 #include "mc/deploy/engine.h"
 #include "mc/deploy/model_files.h"
+#include "mc/module/graph_module.h"
 #include "mc/onnx/onnx.h"
 #include "mc/prune/batch_loss.h"
+#include "mc/prune/calibrated.h"
 #include "mc/prune/channel_target.h"
+#include "mc/prune/score.h"
 #include "mc/recipe/climb_file.h"
 #include "mc/recipe/imported.h"
 #include "mc/recipe/model_data.h"
@@ -85,25 +88,45 @@ class FilePruner {
                         model_.graph);
   }
 
+  // Samples are only opened where they are looked at.
+  std::shared_ptr<const Dataset> training_data() const {
+    return options().data.empty() ? nullptr : open_training_data(model_, options().data);
+  }
+
   void prune_weights() {
-    MaskedWeights masked;
-    if (is_calibrated_method(options().method)) {
-      masked = prune_calibrated(model_, options(),
-                                options().data.empty() ? nullptr : open_training_data(model_, options().data),
-                                test_.normalization);
-    } else {
-      OneShotOptions how;
-      how.score = options().method;
-      how.structure = parse_structure(options().structure);
-      how.global = options().global.value_or(false) && global_structure(how.structure);
-      how.sparsity = options().target.value;
-      how.ignore = options().ignore;
-      masked =
-          prune_one_shot(model_, how, find_score(how.score).needs_data ? batches() : std::vector<Batch>());
-    }
+    looks_at_inputs(options().method) ? prune_by_inputs() : prune_by_score();
+    write(result_, options().output);
+  }
+
+  // Layer after layer, on what the pruned layers before give.
+  void prune_by_inputs() {
+    CalibratedOptions how;
+    how.method = options().method;
+    how.structure = parse_structure(options().structure);
+    how.sparsity = options().target.value;
+    how.keep_dense = options().ignore;
+    how.samples = options().samples;
+    const std::shared_ptr<const Dataset> data = training_data();
+    MC_CHECK(data, "{} looks at samples; give --data", how.method);
+    CalibratedModel pruned = prune_with_data(model_, data, test_.normalization, how);
+    for (const LeftDense& layer : pruned.report.left) report_.left.push_back({layer.name, layer.reason});
+    GraphModule module(std::move(pruned.model));
+    for (const std::string& weight : module.masked()) module.set_mask(weight, {});
+    result_ = module.graph();
+  }
+
+  void prune_by_score() {
+    OneShotOptions how;
+    how.score = options().method;
+    how.structure = parse_structure(options().structure);
+    how.global = options().global.value_or(false) && global_structure(how.structure);
+    how.sparsity = options().target.value;
+    how.ignore = options().ignore;
+    const ScoreKind& kind = find_score(how.score);
+    const bool looks = kind.needs_data || kind.needs_gradients;
+    MaskedWeights masked = prune_one_shot(model_, how, looks ? batches() : std::vector<Batch>());
     result_ = std::move(masked.model);
     report_.left = std::move(masked.left);
-    write(result_, options().output);
   }
 
   void prune_channels() {

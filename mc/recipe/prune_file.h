@@ -87,7 +87,7 @@ struct PruneFileReport {
   double seconds = 0;
 };
 
-// Names of score_kinds() and "sparsegpt", then of importances().
+// Names of score_kinds() and calibrated_methods(), then of importances().
 std::vector<std::string> prune_file_methods();
 
 // Throws Error before anything is written: targets and options out of their ranges or that do not go with the

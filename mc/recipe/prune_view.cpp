@@ -9,6 +9,7 @@
 #include "mc/base/text.h"
 #include "mc/deploy/model_files.h"
 #include "mc/module/graph_module.h"
+#include "mc/prune/calibrated.h"
 #include "mc/prune/channel_target.h"
 #include "mc/prune/score.h"
 #include "mc/report/zstd_size.h"
@@ -73,8 +74,15 @@ std::string name_of(PruneTarget::Kind kind) {
   return "speedup";
 }
 
+bool looks_at_inputs(const std::string& method) {
+  return method == "wanda" || method == "sparsegpt";
+}
+
 std::vector<std::string> prune_file_methods() {
   std::vector<std::string> names = score_names();
+  for (const std::string& method : calibrated_methods()) {
+    if (std::ranges::count(names, method) == 0) names.push_back(method);
+  }
   const std::vector<std::string> channels = importance_names();
   names.insert(names.end(), channels.begin(), channels.end());
   return names;

@@ -13,6 +13,9 @@ namespace mc {
 // Method, target and structure by themselves and together. Throws Error.
 void check_prune_options(const PruneFileOptions& options);
 
+// Methods that prune layer after layer on the inputs that it gets (calibrated.h).
+bool looks_at_inputs(const std::string& method);
+
 // Whether structures of this kind can be ranked over all weights.
 bool global_structure(const Structure& structure);
 
