@@ -28,8 +28,8 @@ std::string yes_or(bool yes, const std::string& obstacle) {
 }
 
 void print_layers(const Inspection& inspection) {
-  std::vector<std::vector<std::string>> rows = {
-      {"layer", "operator", "weight", "parameters", "MACs", "output", "zeros", "pattern", "prune", "quantize"}};
+  std::vector<std::vector<std::string>> rows = {{"layer", "operator", "weight", "parameters", "MACs",
+                                                 "output", "zeros", "pattern", "prune", "quantize"}};
   for (const InspectedLayer& layer : inspection.layers) {
     rows.push_back({layer.name, layer.op, fmt::format("[{}]", fmt::join(layer.shape, ",")),
                     human_count(static_cast<double>(layer.parameters)), human_count(layer.macs),

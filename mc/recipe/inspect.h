@@ -35,11 +35,11 @@ struct InspectedLayer {
 struct InspectedGroup {
   std::string name;
   int64_t channels = 0;
-  std::vector<std::string> parameters;   // that lose something with a channel
-  double parameters_saved = 0;           // by each channel that goes
-  double macs_saved = 0;                 // by the first one, of one sample; of layers with weights
-  std::string inexact;                   // why a cut changes more than zeros in its place; empty: it does not
-  std::string obstacle;                  // why none can go; empty: each can
+  std::vector<std::string> parameters;  // that lose something with a channel
+  double parameters_saved = 0;          // by each channel that goes
+  double macs_saved = 0;                // by the first one, of one sample; of layers with weights
+  std::string inexact;                  // why a cut changes more than zeros in its place; empty: it does not
+  std::string obstacle;                 // why none can go; empty: each can
 };
 
 struct Inspection {
@@ -57,7 +57,7 @@ struct Inspection {
   std::vector<std::string> unsupported;
   std::vector<InspectedLayer> layers;
   std::vector<InspectedGroup> groups;  // of channels
-  std::vector<std::string> notes;  // what a person should know before training it
+  std::vector<std::string> notes;      // what a person should know before training it
 };
 
 // Shapes to count costs for, by input.

@@ -7,8 +7,9 @@
 
 namespace mc {
 
-// What each channel of a group would save: parameters exactly, MACs of layers whose weight loses rows or columns in
-// proportion to the weight (`costs` are of the model's nodes; may be empty). Throws Error as channel_groups does.
+// What each channel of a group would save: parameters exactly, MACs of layers whose weight loses rows or
+// columns in proportion to the weight (`costs` are of the model's nodes; may be empty). Throws Error as
+// channel_groups does.
 std::vector<InspectedGroup> inspect_groups(const Model& model, const std::vector<NodeCost>& costs);
 
 }  // namespace mc

@@ -135,7 +135,8 @@ std::string refusal(const ChoiceOptions& options) {
 TEST(ChooseChannels, BadInput) {
   ChoiceOptions options;
   options.ignore = {"frist"};
-  EXPECT_THAT(refusal(options), HasSubstr("no node and no parameter matches 'frist' (did you mean 'first'?)"));
+  EXPECT_THAT(refusal(options),
+              HasSubstr("no node and no parameter matches 'frist' (did you mean 'first'?)"));
   options = {};
   options.round_to = 0;
   EXPECT_THAT(refusal(options), HasSubstr("multiples of 0"));
