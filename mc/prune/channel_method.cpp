@@ -25,11 +25,6 @@ class ChannelMethod : public Method {
   std::string name() const override { return "prune"; }
 
   void begin(StageContext& context, bool resumed) override {
-    const ChannelPruneOptions& options = plan_.options;
-    const int targets =
-        options.macs.has_value() + options.parameters.has_value() + options.channel_ratio.has_value();
-    MC_CHECK(targets <= 1, "prune: give one of macs, parameters and channel_ratio");
-    MC_CHECK(plan_.begin <= plan_.end, "prune: begin ({}) is after end ({})", plan_.begin, plan_.end);
     total_steps_ = context.total_steps();
     seed_ = context.seed;
     const Model model = context.module.graph();
@@ -209,7 +204,17 @@ class ChannelMethod : public Method {
 
 }  // namespace
 
+void check_channel_plan(const ChannelMethodPlan& plan) {
+  find_importance(plan.method);
+  const ChannelPruneOptions& options = plan.options;
+  const int targets =
+      options.macs.has_value() + options.parameters.has_value() + options.channel_ratio.has_value();
+  MC_CHECK(targets <= 1, "give one of macs, parameters and channel_ratio");
+  MC_CHECK(plan.begin <= plan.end, "end ({}) is before begin ({})", plan.end, plan.begin);
+}
+
 std::shared_ptr<Method> make_channel_method(const ChannelMethodPlan& plan) {
+  check_channel_plan(plan);
   return std::make_shared<ChannelMethod>(plan);
 }
 

@@ -58,6 +58,9 @@ struct ChannelMethodPlan {
   std::vector<std::string> ignore;  // ChoiceOptions::ignore
 };
 
+// Throws Error for settings that do not fit each other, which make_channel_method does too.
+void check_channel_plan(const ChannelMethodPlan& plan);
+
 // Cut k of n aims at 1 - (1 - target)(1 - (1 - k/n)^3) of the whole network's cost, as the cubic schedule has
 // it for weights; MACs and parameters are counted of the cut model. Kinds that need gradients take those of
 // all steps since the cut before, and wait for at least 16. Group lasso: Wen et al. 2016, "Learning

@@ -53,10 +53,9 @@ struct Selecting {
   void first(const Uniform& uniform) const {
     for (const ScoreTensor& score : request.scores) {
       const size_t i = request.keep.size();
-      request.keep.push_back(keep_in_groups(score, request.axes[i].input, uniform.block_size,
-                                            GroupsRun::kOn, [&](int64_t size) {
-                                              return size - dropped_of(size, request.sparsity);
-                                            }));
+      request.keep.push_back(
+          keep_in_groups(score, request.axes[i].input, uniform.block_size, GroupsRun::kOn,
+                         [&](int64_t size) { return size - dropped_of(size, request.sparsity); }));
     }
   }
   void first(const NToM& of) const {
