@@ -53,14 +53,14 @@ struct Selecting {
   void first(const Uniform& uniform) const {
     for (const ScoreTensor& score : request.scores) {
       const size_t i = request.keep.size();
-      request.keep.push_back(keep_in_groups(score, request.axes[i].input, uniform.block_size,
-                                            GroupsRun::kOn, [&](int64_t size) {
-                                              return size - dropped_of(size, request.sparsity);
-                                            }));
+      request.keep.push_back(
+          keep_in_groups(score, request.axes[i].input, uniform.block_size, GroupsRun::kOn,
+                         [&](int64_t size) { return size - dropped_of(size, request.sparsity); }));
     }
   }
   void first(const NToM& of) const {
-    const int64_t stay = std::max(of.n, of.m - std::llround(request.sparsity * static_cast<double>(of.m)));
+    const int64_t stay =
+        std::max<int64_t>(of.n, of.m - std::llround(request.sparsity * static_cast<double>(of.m)));
     for (const ScoreTensor& score : request.scores) {
       const size_t i = request.keep.size();
       request.keep.push_back(keep_in_groups(score, request.axes[i].input, of.m, GroupsRun::kRestart,

@@ -35,7 +35,8 @@ struct PrunedWeight {
 struct ScoreData {
   int64_t batches = 0;  // 0: there are no samples, and a score that needs some throws Error
   std::function<std::vector<at::Tensor>(int64_t batch)> inputs;  // in the order of the module's inputs
-  std::function<at::Tensor(int64_t batch)> loss;  // runs the module: a scalar with autograd, mean over samples
+  std::function<at::Tensor(int64_t batch)>
+      loss;  // runs the module: a scalar with autograd, mean over samples
 };
 
 struct ScoreContext {

@@ -13,8 +13,8 @@
 namespace mc {
 namespace {
 
-constexpr int64_t kChunk = 1 << 15;    // scores that a thread takes at a time
-constexpr int64_t kLine = 16;          // floats of a cache line: what a sample costs, it may as well use
+constexpr int64_t kChunk = 1 << 15;  // scores that a thread takes at a time
+constexpr int64_t kLine = 16;        // floats of a cache line: what a sample costs, it may as well use
 constexpr int64_t kSmallSample = 4096;
 constexpr int64_t kLargeSample = 1 << 16;
 constexpr int32_t kLowest = std::numeric_limits<int32_t>::min();
@@ -36,9 +36,7 @@ struct Chunk {
   loops::SplitCounts counts = {};
   std::vector<int32_t> near = {};  // indices within the chunk
 
-  int32_t key(int32_t index) const {
-    return loops::score_key(span->scores[begin + index], span->absolute);
-  }
+  int32_t key(int32_t index) const { return loops::score_key(span->scores[begin + index], span->absolute); }
   uint8_t* keep() const { return span->keep + begin; }
 };
 
@@ -62,8 +60,7 @@ std::vector<int32_t> all_keys(const Job& job) {
   std::vector<int32_t> keys;
   keys.reserve(static_cast<size_t>(job.total));
   for (const Span& span : job.spans) {
-    for (int64_t i = 0; i < span.count; ++i)
-      keys.push_back(loops::score_key(span.scores[i], span.absolute));
+    for (int64_t i = 0; i < span.count; ++i) keys.push_back(loops::score_key(span.scores[i], span.absolute));
   }
   return keys;
 }

@@ -41,8 +41,8 @@ struct Uniform {
 // Blocks go as a whole, by the mean or the largest of their scores; round(sparsity * blocks) of them.
 // `block_dims` counts elements along the input channels, the output channels and then the axes of a kernel,
 // as model_compression_research does for matrices: {3, 2} is 3 inputs by 2 outputs, a single {b} is b by b.
-// Axes that are not named have blocks of 1, so that {8, 4} prunes each position of a kernel by itself. Where a
-// block does not divide an axis, the last block is smaller; its mean is that of the elements it has.
+// Axes that are not named have blocks of 1, so that {8, 4} prunes each position of a kernel by itself. Where
+// a block does not divide an axis, the last block is smaller; its mean is that of the elements it has.
 struct Blocks {
   std::vector<int64_t> block_dims = {1};
   std::string pooling_type = "avg";  // avg, max
@@ -62,8 +62,9 @@ struct Nonzero {};
 
 using Structure = std::variant<Unstructured, Uniform, Blocks, NToM, Nonzero>;
 
-// bool, of the shape, device and memory layout of `scores`; true keeps. sparsity is in [0, 1]. Throws Error for
-// a sparsity outside of that, scores that are NaN or infinite, and a structure that the shape cannot have.
+// bool, of the shape, device and memory layout of `scores`; true keeps. sparsity is in [0, 1]. Throws Error
+// for a sparsity outside of that, scores that are NaN or infinite, and a structure that the shape cannot
+// have.
 at::Tensor keep_mask(const ScoreTensor& scores, double sparsity, const Structure& structure,
                      const WeightAxes& axes = {});
 
