@@ -42,7 +42,11 @@ void add_input(Gathering& gathering, const at::Tensor& given) {
   MC_CHECK(at::isfinite(square).all().item<bool>(), "it holds NaN or infinity, or its squares overflow");
   statistics.square.add_(square);
   statistics.magnitude.add_(x.abs().sum(-2, /*keepdim=*/false, at::kDouble));
-  if (statistics.hessian.defined()) statistics.hessian.add_(at::matmul(x.transpose(-2, -1), x));
+  if (statistics.hessian.defined()) {
+    const at::Tensor product = at::matmul(x.transpose(-2, -1), x);
+    MC_CHECK(at::isfinite(product).all().item<bool>(), "its squares overflow");
+    statistics.hessian.add_(product);
+  }
   statistics.rows += x.size(-2);
 }
 

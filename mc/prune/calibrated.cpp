@@ -188,7 +188,8 @@ class CalibratedPruner {
                          statistics == inputs.values.end() ? nullptr : &statistics->second,
                          sparsity_of(layer.weight),
                          options_.structure,
-                         options_.damping};
+                         options_.damping,
+                         options_.refit};
     const PrunedLayer pruned =
         with_context([&] { return layer.node.label(); }, [&] { return prune_layer(options_.method, task); });
     weight.copy_(pruned.weight);

@@ -30,6 +30,9 @@ struct CalibratedOptions {
   std::vector<std::string> keep_dense = {};  // parameters left alone, by name or pattern
   int64_t samples = 128;                     // spread over the data; 0: all
   double damping = 0.01;                     // of sparsegpt: of the mean of the Hessian's diagonal
+  // sparsegpt: once the mask is known, the weights that stay become the least squares of the layer's outputs
+  // (see refit.h); the paper's update lets each column make up only for those before it.
+  bool refit = true;
   // Layers see the inputs that the pruned layers before them give, for one pass over the samples a layer;
   // else those of the dense model. As the papers have it.
   bool sequential = true;

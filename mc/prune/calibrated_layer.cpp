@@ -7,13 +7,17 @@
 
 #include "mc/calibration/inverse_factor.h"
 #include "mc/calibration/layer_matrix.h"
+#include "mc/prune/refit.h"
 #include "mc/prune/sparsegpt.h"
 #include "mc/prune/wanda.h"
 
 namespace mc {
 namespace {
 
-constexpr int64_t kMaskColumns = 128;  // B_s of the paper
+// The paper's 128 of 768 columns and more; few columns are chosen in smaller parts, which adapt better.
+int64_t mask_columns(int64_t inner) {
+  return inner >= 768 ? 128 : 32;
+}
 
 // Scores are 0 or more: what is gone already goes first.
 at::Tensor with_gone(const at::Tensor& scores, const at::Tensor& mask) {
@@ -34,7 +38,10 @@ class SparseGptTask {
   PrunedLayer run() {
     const SparseLayer layer = prune();
     const at::Tensor keep = still_gone(layer.keep, mask_);
-    const at::Tensor weight = layer.weight * keep;
+    at::Tensor weight = layer.weight * keep;
+    if (task_.refit) {
+      weight = refit(matrix_, weight, keep, hessian_, {.damping = task_.damping}).to(weight.scalar_type());
+    }
     const at::IntArrayRef shape = task_.weight.sizes();
     return {from_matrix(task_.node, weight, shape), from_matrix(task_.node, keep, shape), error(weight)};
   }
@@ -48,12 +55,12 @@ class SparseGptTask {
     }
     if (std::holds_alternative<Unstructured>(task_.structure)) {
       return run_with([this](const at::Tensor& scores, int64_t begin) { return by_count(scores, begin); },
-                      kMaskColumns);
+                      mask_columns(matrix_.size(2)));
     }
     const at::Tensor keep = beforehand();
     return run_with(
         [&keep](const at::Tensor& scores, int64_t begin) { return keep.narrow(2, begin, scores.size(2)); },
-        kMaskColumns);
+        mask_columns(matrix_.size(2)));
   }
 
   SparseLayer run_with(const ChooseColumns& choose, int64_t columns) const {

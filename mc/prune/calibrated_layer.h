@@ -20,6 +20,7 @@ struct LayerTask {
   double sparsity = 0;
   const Structure& structure;
   double damping = 0.01;
+  bool refit = true;
 };
 
 struct PrunedLayer {
