@@ -8,6 +8,7 @@
 
 #include "mc/ops/op.h"
 #include "mc/prune/channel_rules.h"
+#include "mc/prune/split_sequences.h"
 #include "mc/rewrite/passes.h"
 
 namespace mc {
@@ -55,6 +56,7 @@ Model ChannelGraph::prepare(Model model) {
   infer_shapes(model);
   fold_types(model);
   for (Node& node : model.graph.nodes) unify_constant(node);
+  if (split_sequences(model) > 0) infer_shapes(model);
   return model;
 }
 

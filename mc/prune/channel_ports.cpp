@@ -5,7 +5,8 @@
 namespace mc {
 namespace {
 
-constexpr int kMostViews = 16;  // between a layer and its weight
+constexpr int kMostViews = 16;   // between a layer and its weight
+constexpr int kMostSteps = 200;  // between a shape and where its numbers come from
 
 // The operators that a weight passes on its way, axes as they are (Transpose apart).
 bool keeps_axes(const Node& node) {
@@ -31,12 +32,16 @@ std::optional<std::vector<int64_t>> constant_ints(const ChannelValue* value) {
 
 namespace {
 
+std::optional<ShapeElement> find_element(const ChannelGraph& graph, const std::string& value, int64_t k,
+                                         int& steps);
+
 // Walks from an element of a vector back to where it comes from; `direct`: only concatenations in between, so
 // that a copy of the constant can take its place.
 struct ElementWalk {
   const ChannelGraph& graph;
   const ChannelValue* value;
   int64_t k;
+  int& steps;  // left, of all walks that this one needs
   bool direct = true;
 
   const Node* maker() const {
@@ -73,6 +78,19 @@ struct ElementWalk {
     k = wrap_axis((*indices)[k], from->dims[0]);
     return k >= 0 && to(node.input(0));
   }
+  // Where(Equal(a, b), x, y), as exporters write "-1 keeps the dim".
+  bool through_where(const Node& node) {
+    const ChannelValue* condition = graph.value(node.input(0));
+    if (!condition || condition->producer < 0) return false;
+    const Node& equal = graph.model().graph.nodes[condition->producer];
+    if (!equal.is("Equal")) return false;
+    const auto a = find_element(graph, equal.input(0), k, steps),
+               b = find_element(graph, equal.input(1), k, steps);
+    if (!a || !b) return false;
+    const bool dims = a->of || b->of;
+    if (dims && !(!a->of && a->number < 0) && !(!b->of && b->number < 0)) return false;
+    return to(node.input(!dims && a->number == b->number ? 1 : 2));
+  }
   // One step back; false at the end.
   bool step() {
     const Node* node = maker();
@@ -81,17 +99,16 @@ struct ElementWalk {
     direct = false;
     if (node->op_type == "Slice" && node->inputs.size() > 1) return through_slice(*node);
     if (node->op_type == "Gather") return through_gather(*node);
+    if (node->op_type == "Where") return through_where(*node);
     static constexpr std::string_view kSame[] = {"Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape"};
     return std::ranges::find(kSame, node->op_type) != std::end(kSame) && to(node->input(0));
   }
 };
 
-}  // namespace
-
-std::optional<ShapeElement> find_shape_element(const ChannelGraph& graph, const std::string& value,
-                                               int64_t k) {
-  ElementWalk walk{graph, graph.value(value), k};
-  for (int depth = 0; depth < kMostViews && walk.value && walk.k >= 0; ++depth) {
+std::optional<ShapeElement> find_element(const ChannelGraph& graph, const std::string& value, int64_t k,
+                                         int& steps) {
+  ElementWalk walk{graph, graph.value(value), k, steps};
+  while (walk.value && walk.k >= 0 && --steps > 0) {
     if (const auto numbers = constant_ints(walk.value)) {
       if (walk.k >= static_cast<int64_t>(numbers->size())) return std::nullopt;
       const int64_t number = (*numbers)[walk.k];
@@ -109,6 +126,14 @@ std::optional<ShapeElement> find_shape_element(const ChannelGraph& graph, const 
     if (!walk.step()) return std::nullopt;
   }
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<ShapeElement> find_shape_element(const ChannelGraph& graph, const std::string& value,
+                                               int64_t k) {
+  int steps = kMostSteps;
+  return find_element(graph, value, k, steps);
 }
 
 ChannelPorts::ChannelPorts(ChannelGraph& graph, size_t node, int64_t opset)
@@ -143,6 +168,11 @@ std::optional<std::vector<int64_t>> ChannelPorts::ints(size_t input, std::string
 
 bool ChannelPorts::given(size_t input, std::string_view attribute) const {
   return (!attribute.empty() && node_.find(attribute)) || !node_.input(input).empty();
+}
+
+std::optional<int64_t> ChannelPorts::number(size_t input, int64_t k) const {
+  const auto element = find_shape_element(graph_, node_.input(input), k);
+  return element && !element->of ? std::optional(element->number) : std::nullopt;
 }
 
 bool ChannelPorts::follows(size_t input, int64_t k, AxisId axis) {

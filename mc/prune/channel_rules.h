@@ -35,6 +35,7 @@ class ChannelPorts {
   bool given(size_t input, std::string_view attribute = {}) const;
   // Whether element `k` of the shape that the input gives can follow a cut of `axis`: it stands in a
   // constant, or is the dim of another value's axis, which is joined with this one then.
+  std::optional<int64_t> number(size_t input, int64_t k) const;  // element k where it is one
   bool follows(size_t input, int64_t k, AxisId axis);
 
   void same(AxisId a, AxisId b);

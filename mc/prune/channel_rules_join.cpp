@@ -220,14 +220,15 @@ void cut_constant_of_shape(CutNode& node) {
 
 void join_tile(Ports& node) {
   const ChannelValue *x = node.in(0), *y = node.out(0);
-  const auto repeats = node.ints(1);
-  if (!x || !y || !repeats || x->rank() != y->rank() || repeats->size() != x->dims.size()) return;
+  if (!x || !y || x->rank() != y->rank()) return;
   for (int64_t k = 0; k < x->rank(); ++k) {
     const AxisId from = Ports::axis(x, k), to = Ports::axis(y, k);
     const int64_t size = x->dims[k];
-    if ((*repeats)[k] == 1) {
+    const auto repeats = node.number(1, k);
+    if (!repeats) continue;
+    if (*repeats == 1) {
       node.same(from, to);
-    } else if (size == 1) {
+    } else if (size == 1 && node.ints(1)) {
       node.leave(from);
       node.leave(to);
     } else if (size > 1) {
