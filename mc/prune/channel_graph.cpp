@@ -1,11 +1,14 @@
 #include "mc/prune/channel_graph.h"
 
 #include <algorithm>
+#include <optional>
+#include <span>
 
 #include <fmt/format.h>
 
 #include "mc/ops/op.h"
 #include "mc/prune/channel_rules.h"
+#include "mc/prune/split_sequences.h"
 #include "mc/rewrite/passes.h"
 
 namespace mc {
@@ -28,11 +31,32 @@ std::vector<int64_t> numbers(const Shape& shape, Symbols& symbols) {
   return dims;
 }
 
+// Numbers that stand in a Constant node's other attributes become its tensor, which can be cut.
+void unify_constant(Node& node) {
+  if (!node.is("Constant") || node.find("value")) return;
+  std::optional<Tensor> tensor;
+  if (node.find("value_ints")) {
+    const std::vector<int64_t> ints = node.get_ints("value_ints");
+    tensor = Tensor::int64s({static_cast<int64_t>(ints.size())}, ints);
+  } else if (node.find("value_int")) {
+    const int64_t number = node.get_int("value_int", 0);
+    tensor = Tensor::int64s({}, std::span(&number, 1));
+  } else if (node.find("value_floats")) {
+    const std::vector<float> floats = node.get_floats("value_floats");
+    tensor = Tensor::floats({static_cast<int64_t>(floats.size())}, floats);
+  }
+  if (!tensor) return;
+  node.attributes.clear();
+  node.set({"value", *tensor});
+}
+
 }  // namespace
 
 Model ChannelGraph::prepare(Model model) {
   infer_shapes(model);
   fold_types(model);
+  for (Node& node : model.graph.nodes) unify_constant(node);
+  if (split_sequences(model) > 0) infer_shapes(model);
   return model;
 }
 

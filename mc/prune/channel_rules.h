@@ -33,8 +33,10 @@ class ChannelPorts {
   // they are not known. `given` tells whether there are any.
   std::optional<std::vector<int64_t>> ints(size_t input, std::string_view attribute = {}) const;
   bool given(size_t input, std::string_view attribute = {}) const;
-  // Whether a new value of output dim `k` can be written into the shape that input `i` gives.
-  bool settable(size_t input, int64_t k) const;
+  // Whether element `k` of the shape that the input gives can follow a cut of `axis`: it stands in a
+  // constant, or is the dim of another value's axis, which is joined with this one then.
+  std::optional<int64_t> number(size_t input, int64_t k) const;  // element k where it is one
+  bool follows(size_t input, int64_t k, AxisId axis);
 
   void same(AxisId a, AxisId b);
   void link(AxisId a, AxisId b, const std::function<int64_t(int64_t)>& source);  // b's index to a's, or -1
@@ -58,7 +60,8 @@ class ChannelPorts {
  private:
   void touch(AxisId axis);
   FixReason whole(AxisId axis) const;
-  std::pair<const ChannelValue*, int64_t> trace(const ChannelValue* value, int64_t k) const;
+  bool trace(const ChannelValue* value, int64_t k, int depth,
+             const std::function<void(const ChannelValue*, int64_t)>& visit) const;
 
   ChannelGraph& graph_;
   const Node& node_;
@@ -137,11 +140,12 @@ int64_t wrap_axis(int64_t axis, int64_t rank);
 // The elements of a constant of int64 or int32.
 std::optional<std::vector<int64_t>> constant_ints(const ChannelValue* value);
 
-// Where element k of a shape (a vector) stands: in a constant, directly or through concatenations.
+// Where element k of a shape (a vector) comes from: a constant's number, which can be written anew where it
+// is above 1 (0, 1 and -1 follow on their own), or a dim of a value.
 struct ShapeElement {
-  std::string constant;
-  int64_t index = 0;  // in that constant
-  int64_t value = 0;
+  int64_t number = 0;
+  const ChannelValue* of = nullptr;
+  int64_t dim = 0;
 };
 std::optional<ShapeElement> find_shape_element(const ChannelGraph& graph, const std::string& value,
                                                int64_t k);

@@ -191,7 +191,7 @@ void join_expand(Ports& node) {
   if (!shape || shape->rank() != 1 || shape->dims[0] < 0) return;
   const int64_t unsaid = y->rank() - shape->dims[0];
   for (int64_t k = 0; k < y->rank(); ++k) {
-    const bool writable = k < unsaid || node.settable(1, k - unsaid);
+    const bool writable = k < unsaid || node.follows(1, k - unsaid, Ports::axis(y, k));
     if (!writable) continue;
     if (k < shift || x->dims[k - shift] == 1) {
       node.leave(Ports::axis(y, k));
@@ -210,7 +210,7 @@ void cut_shape_input(CutNode& node) {
 void join_constant_of_shape(Ports& node) {
   const ChannelValue* y = node.out(0);
   for (int64_t k = 0; y && k < y->rank(); ++k) {
-    if (node.settable(0, k)) node.leave(Ports::axis(y, k));
+    if (node.follows(0, k, Ports::axis(y, k))) node.leave(Ports::axis(y, k));
   }
 }
 
@@ -220,14 +220,15 @@ void cut_constant_of_shape(CutNode& node) {
 
 void join_tile(Ports& node) {
   const ChannelValue *x = node.in(0), *y = node.out(0);
-  const auto repeats = node.ints(1);
-  if (!x || !y || !repeats || x->rank() != y->rank() || repeats->size() != x->dims.size()) return;
+  if (!x || !y || x->rank() != y->rank()) return;
   for (int64_t k = 0; k < x->rank(); ++k) {
     const AxisId from = Ports::axis(x, k), to = Ports::axis(y, k);
     const int64_t size = x->dims[k];
-    if ((*repeats)[k] == 1) {
+    const auto repeats = node.number(1, k);
+    if (!repeats) continue;
+    if (*repeats == 1) {
       node.same(from, to);
-    } else if (size == 1) {
+    } else if (size == 1 && node.ints(1)) {
       node.leave(from);
       node.leave(to);
     } else if (size > 1) {
@@ -263,7 +264,7 @@ void join_resize(Ports& node) {
     return;
   }
   for (int64_t k = 0; k < 2 && k < x->rank(); ++k) {
-    const bool follows = !sized || node.settable(3, k);
+    const bool follows = !sized || node.follows(3, k, Ports::axis(y, k));
     if (follows && x->dims[k] == y->dims[k]) node.same(Ports::axis(x, k), Ports::axis(y, k));
   }
 }

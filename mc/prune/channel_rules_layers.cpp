@@ -191,6 +191,18 @@ void join_gather(Ports& node) {
   for (int64_t k = 0; k < index->rank(); ++k) node.same(Ports::axis(index, k), Ports::axis(y, axis + k));
 }
 
+// Axes behind those that the index tuples choose from.
+void join_gather_nd(Ports& node) {
+  const ChannelValue *data = node.in(0), *index = node.in(1), *y = node.out(0);
+  const int64_t tuple = Ports::dim(index, -1);
+  if (!data || !index || !y || tuple < 1 || node.node().get_int("batch_dims", 0) != 0) return;
+  if (tuple > data->rank() || y->rank() != index->rank() - 1 + data->rank() - tuple) return;
+  for (int64_t k = tuple; k < data->rank(); ++k) {
+    node.same(Ports::axis(data, k), Ports::axis(y, k - tuple + index->rank() - 1));
+    if (node.is_constant(0)) node.use(0, k, kRows);
+  }
+}
+
 void cut_gather(CutNode& node) {
   const ChannelValue *data = node.in(0), *index = node.in(1);
   const int64_t axis = data ? wrap_axis(node.node().get_int("axis", 0), data->rank()) : -1;
@@ -213,7 +225,8 @@ std::vector<ChannelRule> layer_channel_rules() {
           {"Gemm", join_gemm},
           {"MatMul", join_matmul},
           {"Einsum", join_einsum},
-          {"Gather", join_gather, cut_gather}};
+          {"Gather", join_gather, cut_gather},
+          {"GatherND", join_gather_nd}};
 }
 
 }  // namespace mc

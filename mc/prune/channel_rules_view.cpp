@@ -140,7 +140,7 @@ void join_reshape(Ports& node) {
   };
   join_view(
       node, [&](int64_t k) { return zero_copies && element(k) == std::optional<int64_t>(0); },
-      [&](int64_t k) { return element(k).has_value() || node.settable(1, k); });
+      [&](int64_t k) { return element(k).has_value() || node.follows(1, k, Ports::axis(y, k)); });
 }
 
 void cut_reshape(CutNode& node) {

@@ -84,7 +84,9 @@ void CutNode::set_shape(size_t input) {
   const int64_t unsaid = shape && shape->rank() == 1 ? y->rank() - shape->dims[0] : 0;
   std::vector<std::pair<int64_t, int64_t>> changes;
   for (int64_t k = std::max<int64_t>(unsaid, 0); k < y->rank(); ++k) {
-    if (changed(y, k)) changes.emplace_back(k - unsaid, size(y, k));
+    const auto element =
+        changed(y, k) ? find_shape_element(graph_, node_.inputs[input], k - unsaid) : std::nullopt;
+    if (element && element->number > 1) changes.emplace_back(k - unsaid, size(y, k));
   }
   if (!changes.empty()) node_.inputs[input] = with_elements(node_.inputs[input], changes);
 }
@@ -94,14 +96,8 @@ std::string CutNode::with_elements(const std::string& name,
                                    const std::vector<std::pair<int64_t, int64_t>>& changes) {
   const ChannelValue* value = graph_.value(name);
   if (auto numbers = constant_ints(value)) {
-    bool any = false;
-    for (const auto& [k, number] : changes) {
-      // 0 and -1 follow on their own, and so does 1, by broadcasting.
-      if (k >= static_cast<int64_t>(numbers->size()) || (*numbers)[k] <= 1) continue;
-      (*numbers)[k] = number;
-      any = true;
-    }
-    return any ? new_constant(name, Tensor::int64s(value->constant->dims, *numbers)) : name;
+    for (const auto& [k, number] : changes) numbers->at(static_cast<size_t>(k)) = number;
+    return new_constant(name, Tensor::int64s(value->constant->dims, *numbers));
   }
   const Node* maker = value && value->producer >= 0 ? &graph_.model().graph.nodes[value->producer] : nullptr;
   MC_CHECK(maker && maker->is("Concat"), "the shape '{}' of {} is computed; it cannot follow the cut", name,
@@ -118,7 +114,6 @@ std::string CutNode::with_elements(const std::string& name,
     if (!inside.empty()) part = with_elements(part, inside);
     begin += size;
   }
-  if (copy.inputs == maker->inputs) return name;
   copy.outputs[0] = cut_.new_value_name(name + ".cut");
   copy.name = copy.name.empty() ? copy.name : copy.outputs[0];
   cut_.added.push_back(copy);
