@@ -152,6 +152,12 @@ SparsityPattern common_pattern(const Model& model, const std::vector<WeightChang
     if (pattern.kind == SparsityPattern::Kind::kDense) continue;
     if (!common) common = pattern;
     if (pattern_name(*common) == pattern_name(pattern)) continue;
+    // Blocks that lie side by side look like larger ones.
+    if (common->kind == pattern.kind && pattern.kind == SparsityPattern::Kind::kBlock) {
+      common->n = std::min(common->n, pattern.n);
+      common->m = std::min(common->m, pattern.m);
+      continue;
+    }
     common->kind = SparsityPattern::Kind::kUnstructured;
     return *common;
   }

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "mc/base/error.h"
-#include "mc/graph/parser.h"
 
 namespace mc {
 namespace {
