@@ -1,6 +1,7 @@
 #include "mc/recipe/inspect_groups.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "mc/module/state.h"
@@ -44,10 +45,10 @@ InspectedGroup inspect_group(const Model& model, const ChannelGroup& group,
     const bool trains = role != roles.of.end() && role->second == Role::kWeight;
     if (trains) {
       const Tensor& tensor = model.graph.initializer(name)->tensor;
-      result.parameters_saved += (1 - part) * static_cast<double>(tensor.count());
+      result.parameters_saved += std::round((1 - part) * static_cast<double>(tensor.count()));
     }
     const auto cost = macs.find(name);
-    if (cost != macs.end()) result.macs_saved += (1 - part) * cost->second;
+    if (cost != macs.end()) result.macs_saved += std::round((1 - part) * cost->second);
   }
   return result;
 }
