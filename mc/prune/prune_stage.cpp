@@ -55,7 +55,8 @@ IterativePruningConfig config_of(const PruneOptions& options, int64_t total_step
   return config;
 }
 
-// The first batches of training, as scores want them.
+}  // namespace
+
 ScoreData score_data(const StageContext& context, int64_t count) {
   auto batches = std::make_shared<std::vector<Batch>>();
   context.loader.start(0);
@@ -75,6 +76,8 @@ ScoreData score_data(const StageContext& context, int64_t count) {
   };
   return data;
 }
+
+namespace {
 
 bool needs_samples(const IterativePruningConfig& config) {
   if (config.init_strategy == "sensitivity") return true;
@@ -156,6 +159,10 @@ void PruneOptions::check() const {
 std::shared_ptr<Method> make_prune_method(const PruneOptions& options,
                                           std::map<std::string, at::Tensor> rewind) {
   options.check();
+  if (const auto stage = find_pruning_method(options.method).stage) {
+    MC_CHECK(rewind.empty(), "{} cannot rewind weights", options.method);
+    return stage(options);
+  }
   return std::make_shared<PruneMethod>(options, std::move(rewind));
 }
 
