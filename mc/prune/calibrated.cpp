@@ -11,6 +11,8 @@
 #include "mc/base/log.h"
 #include "mc/base/text.h"
 #include "mc/prune/calibrated_layer.h"
+#include "mc/prune/output_error.h"
+#include "mc/prune/sensitivity.h"
 
 namespace mc {
 namespace {
@@ -22,6 +24,12 @@ void check_options(const CalibratedOptions& options) {
            did_you_mean(options.method, known), join(known, ", "));
   MC_CHECK(options.damping > 0 && options.damping <= 1,
            "pruning: damping is {}; it must be above 0, at most 1", options.damping);
+  const std::vector<std::string> spreads = {"uniform", "erk", "sensitivity"};
+  MC_CHECK(std::ranges::find(spreads, options.distribution) != spreads.end(),
+           "unknown distribution of sparsity '{}'{}; known: {}", options.distribution,
+           did_you_mean(options.distribution, spreads), join(spreads, ", "));
+  MC_CHECK(options.distribution == "uniform" || !std::holds_alternative<NToM>(options.structure),
+           "an N:M pattern has one sparsity for every layer; leave the distribution out");
   const auto in_range = [](double sparsity) { return sparsity >= 0 && sparsity < 1; };
   MC_CHECK(in_range(options.sparsity), "pruning: sparsity must be in [0, 1), is {}", options.sparsity);
   for (const auto& [name, sparsity] : options.by_weight) {
@@ -65,7 +73,7 @@ class Restorer {
 class CalibratedPruner {
  public:
   CalibratedPruner(GraphModule& module, const Samples& samples, const CalibratedOptions& options)
-      : module_(module), samples_(samples), options_(options) {
+      : module_(module), samples_(samples), options_(options), by_weight_(options.by_weight) {
     check_options(options);
     LayerList list = list_layers(module);
     report_.left = std::move(list.others);
@@ -78,9 +86,12 @@ class CalibratedPruner {
 
   CalibratedReport run() {
     const at::NoGradGuard no_grad;
-    MC_CHECK(options_.method == "magnitude" || samples_.pass,
+    const bool looks = options_.method != "magnitude" || options_.distribution == "sensitivity";
+    MC_CHECK(!looks || samples_.pass,
              "{} weighs errors by samples, and there are none; give data, or take magnitude",
-             options_.method);
+             options_.distribution == "sensitivity" ? options_.distribution : options_.method);
+    spread_sparsity();
+    for (const PrunableLayer& layer : layers_) check_mask_of(layer);
     Restorer restorer(module_, layers_);
     Progress progress("prune", static_cast<int64_t>(layers_.size()));
     for (size_t begin = 0; begin < layers_.size();) {
@@ -115,8 +126,8 @@ class CalibratedPruner {
     if (const auto* pattern = std::get_if<NToM>(&options_.structure)) {
       return 1 - static_cast<double>(pattern->n) / static_cast<double>(pattern->m);
     }
-    const auto found = options_.by_weight.find(weight);
-    return found == options_.by_weight.end() ? options_.sparsity : found->second;
+    const auto found = by_weight_.find(weight);
+    return found == by_weight_.end() ? options_.sparsity : found->second;
   }
 
   // Why the layer stays dense; empty when it does not.
@@ -140,17 +151,42 @@ class CalibratedPruner {
     const at::Tensor weight = module_.tensor(layer.weight).detach();
     MC_CHECK(at::isfinite(weight.sum()).item<bool>(), "pruning: weight '{}' holds NaN or infinity",
              layer.weight);
-    if (const at::Tensor mask = module_.mask(layer.weight); mask.defined()) {
-      const auto count = static_cast<double>(mask.numel());
-      const double now = 1 - mask.sum().item<double>() / count;
-      const double asked = sparsity_of(layer.weight);
-      MC_CHECK(
-          now <= asked + 1 / count,
-          "pruning: '{}' is pruned to {:.1f} % already, and {:.1f} % is asked for; remove its mask first, "
-          "or keep it out (keep_dense)",
-          layer.weight, 100 * now, 100 * asked);
-    }
     layers_.push_back(std::move(layer));
+  }
+
+  void check_mask_of(const PrunableLayer& layer) const {
+    const at::Tensor mask = module_.mask(layer.weight);
+    if (!mask.defined()) return;
+    const auto count = static_cast<double>(mask.numel());
+    const double now = 1 - mask.sum().item<double>() / count;
+    const double asked = sparsity_of(layer.weight);
+    MC_CHECK(now <= asked + 1 / count,
+             "pruning: '{}' is pruned to {:.1f} % already, and {:.1f} % is asked for; remove its mask first, "
+             "or keep it out (keep_dense)",
+             layer.weight, 100 * now, 100 * asked);
+  }
+
+  // The sparsities of the layers that by_weight does not name, so that together they have the one asked for.
+  void spread_sparsity() {
+    if (options_.distribution == "uniform") return;
+    std::vector<PruneTarget> targets;
+    std::vector<std::vector<int64_t>> dims;
+    for (const PrunableLayer& layer : layers_) {
+      if (options_.by_weight.contains(layer.weight)) continue;
+      const at::Tensor weight = module_.tensor(layer.weight);
+      PruneTarget target{layer.weight, weight, matrix_axes(layer.node), nullptr, {}};
+      target.settings.structure = options_.structure;
+      target.settings.target = options_.sparsity;
+      targets.push_back(std::move(target));
+      dims.push_back(weight.sizes().vec());
+    }
+    if (targets.empty()) return;
+    const std::vector<double> sparsities =
+        options_.distribution == "erk"
+            ? erdos_renyi(dims, options_.sparsity, /*kernel=*/true)
+            : allocate_sparsity(sensitivity_curves(module_, targets, output_error(module_, samples_)),
+                                options_.sparsity);
+    for (size_t i = 0; i < targets.size(); ++i) by_weight_[targets[i].name] = sparsities[i];
   }
 
   // Layers that are pruned by one look: all, or those that read the value that the next one reads. They are
@@ -202,6 +238,7 @@ class CalibratedPruner {
   GraphModule& module_;
   const Samples& samples_;
   const CalibratedOptions& options_;
+  std::map<std::string, double> by_weight_;
   std::vector<PrunableLayer> layers_;
   CalibratedReport report_;
 };

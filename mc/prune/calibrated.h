@@ -25,6 +25,9 @@ struct CalibratedOptions {
   std::string method = "sparsegpt";
   double sparsity = 0.5;                         // in [0, 1); an N:M pattern has its own
   std::map<std::string, double> by_weight = {};  // in its place, for these weights
+  // uniform: each layer has it; erk: as erdos_renyi() with the kernel; sensitivity: searched by how far
+  // pruning each layer alone moves the model's outputs on the samples. Only uniform for N:M.
+  std::string distribution = "uniform";
   // Of unstructured, magnitude and sparsegpt count within a layer, wanda within each row.
   Structure structure = Unstructured{};
   std::vector<std::string> keep_dense = {};  // parameters left alone, by name or pattern

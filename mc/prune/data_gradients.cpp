@@ -54,7 +54,13 @@ std::vector<at::Tensor> loss_gradients(const ScoreContext& context, int64_t batc
            "the loss of batch {} must be a scalar that depends on the weights", batch);
   std::vector<at::Tensor> weights;
   weights.reserve(context.weights.size());
-  for (const PrunedWeight& weight : context.weights) weights.push_back(weight.tensor);
+  for (const PrunedWeight& weight : context.weights) {
+    MC_CHECK(
+        weight.tensor.requires_grad(),
+        "'{}' gives no gradient: it is frozen, or keeps latent values (regrow), of which this score has none",
+        weight.name);
+    weights.push_back(weight.tensor);
+  }
   std::vector<at::Tensor> gradients =
       torch::autograd::grad({loss}, weights, {}, create_graph, create_graph, /*allow_unused=*/true);
   for (size_t i = 0; i < gradients.size(); ++i) {

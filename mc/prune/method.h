@@ -2,6 +2,7 @@
 // weights. To add one is a line in the list of methods.cpp.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,9 @@
 #include "mc/prune/structure.h"
 
 namespace mc {
+
+class Method;
+struct PruneOptions;
 
 enum class PruneScope {
   kLayer,   // a threshold for each weight
@@ -33,6 +37,8 @@ struct PruningMethod {
   Regrow regrow = Regrow::kNone;
   bool iterative = true;  // for schedules; what is not takes one mask
   bool one_shot = true;
+  // What is more than masks of scores: the part in a stage of training. Schedulers refuse it.
+  std::shared_ptr<Method> (*stage)(const PruneOptions&) = nullptr;
 };
 
 // The names of model_compression_research, and more.

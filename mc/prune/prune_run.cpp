@@ -66,6 +66,8 @@ void PruneRun::check_steps() const {
 }
 
 void PruneRun::settle(PruneTarget& target, bool one_shot) const {
+  MC_CHECK(!target.method->stage, "pruning: {} does more than to make masks: it is for stages of training",
+           target.method->name);
   PruneSettings& settings = target.settings;
   if (one_shot) {
     MC_CHECK(target.method->one_shot, "pruning: {} needs masks again and again; use an iterative scheduler",
@@ -137,7 +139,7 @@ ScoreContext PruneRun::context_of(const std::string& score, bool latent) const {
   for (size_t i = 0; i < targets_.size(); ++i) {
     if (targets_[i].settings.score != score) continue;
     const at::Tensor value = latent && latent_[i].defined() ? latent_[i] : holder_.weight(i);
-    context.weights.push_back({targets_[i].name, value, holder_.mask(i), targets_[i].axes});
+    context.weights.push_back({targets_[i].name, value, holder_.mask(i), targets_[i].axes, latent_[i]});
   }
   return context;
 }

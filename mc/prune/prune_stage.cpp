@@ -56,7 +56,8 @@ IterativePruningConfig config_of(const PruneOptions& options, int64_t total_step
   return config;
 }
 
-// The first batches of training, as scores want them.
+}  // namespace
+
 ScoreData score_data(const StageContext& context, int64_t count) {
   auto batches = std::make_shared<std::vector<Batch>>();
   context.loader.start(0);
@@ -76,6 +77,8 @@ ScoreData score_data(const StageContext& context, int64_t count) {
   };
   return data;
 }
+
+namespace {
 
 bool needs_samples(const IterativePruningConfig& config) {
   if (config.init_strategy == "sensitivity") return true;
@@ -167,6 +170,10 @@ std::shared_ptr<Method> make_prune_method(const PruneOptions& options,
   if (is_channel_method(options.method)) {
     return make_channel_method(
         {options.method, options.channels, options.begin, options.end, options.keep_dense});
+  }
+  if (const auto stage = find_pruning_method(options.method).stage) {
+    MC_CHECK(rewind.empty(), "{} cannot rewind weights", options.method);
+    return stage(options);
   }
   return std::make_shared<PruneMethod>(options, std::move(rewind));
 }

@@ -12,6 +12,7 @@
 #include "mc/prune/channel_method.h"
 #include "mc/prune/kwargs.h"
 #include "mc/prune/method.h"
+#include "mc/prune/score.h"
 #include "mc/prune/sparsity_schedule.h"
 #include "mc/train/method.h"
 
@@ -42,6 +43,9 @@ struct PruneOptions {
   std::vector<std::string> keep_dense;
   std::string rewind;
   int64_t score_batches = 8;
+  double gate_lr = 0.05;
+  double gate_price = 0.0;
+  double gate_threshold = 0.1;
   ChannelPruneOptions channels;  // of methods that cut channels; its keys stand beside the others
 
   template <class V>
@@ -79,10 +83,19 @@ struct PruneOptions {
         "as it came");
     v.field("score_batches", score_batches, "batches for scores and distributions that look at samples",
             at_least(1));
+    v.field("gate_lr", gate_lr, "of l0 and soft_movement: learning rate of the gates", above(0));
+    v.field("gate_price", gate_price,
+            "of l0 and soft_movement: added to the loss for every open gate; 0: as target_sparsity asks for",
+            at_least(0));
+    v.field("gate_threshold", gate_threshold, "of soft_movement: a gate is open above it",
+            between(0.001, 0.499));
     channels.describe(v);
   }
   void check() const;  // throws Error for settings that do not fit each other
 };
+
+// The first `count` batches of the stage's training data, with its loss.
+ScoreData score_data(const StageContext& context, int64_t count);
 
 // Values by initializer name that weights are set back to under the last mask: `rewind`, empty for none.
 std::shared_ptr<Method> make_prune_method(const PruneOptions& options,

@@ -22,11 +22,12 @@ namespace mc {
 
 // A weight that is pruned, as it stands when a score is asked.
 struct PrunedWeight {
-  std::string name;   // of the parameter, as named_parameters() and GraphModule::tensor() give it
-  at::Tensor tensor;  // the live parameter; .grad() is defined between backward() and zero_grad().
-                      // In compute() it holds the latent values where pruned weights keep them
-  at::Tensor mask;    // bool, of the same shape, true keeps; undefined while nothing is pruned
-  WeightAxes axes;    // which axes are output and input channels
+  std::string name;        // of the parameter, as named_parameters() and GraphModule::tensor() give it
+  at::Tensor tensor;       // the live parameter; .grad() is defined between backward() and zero_grad().
+                           // In compute() it holds the latent values where pruned weights keep them
+  at::Tensor mask;         // bool, of the same shape, true keeps; undefined while nothing is pruned
+  WeightAxes axes;         // which axes are output and input channels
+  at::Tensor latent = {};  // in after_backward(): the latent values, where pruned weights keep them
 };
 
 // Samples for scores that look at data. Batches are numbered from 0 and may be asked for again: the same

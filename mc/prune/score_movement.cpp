@@ -18,7 +18,8 @@ class MovementScore : public Score {
       if (!gradient.defined()) continue;
       at::Tensor& sum = sums_[weight.name];
       if (!sum.defined()) sum = at::zeros_like(weight.tensor.detach());
-      sum.addcmul_(gradient, weight.tensor.detach(), -1);
+      // The gradient is that of the weight as the network computed with it, also where it is masked.
+      sum.addcmul_(gradient, weight.latent.defined() ? weight.latent : weight.tensor.detach(), -1);
     }
   }
 

@@ -8,25 +8,11 @@
 #include "mc/calibration/layer_matrix.h"
 #include "mc/prune/data_scores.h"
 #include "mc/prune/layer_list.h"
+#include "mc/prune/score_samples.h"
 #include "mc/prune/wanda.h"
 
 namespace mc {
 namespace {
-
-Samples samples_of_score(const ScoreData& data) {
-  return {[&data]() -> NextBatch {
-            return [&data, batch = int64_t{0}]() mutable -> std::optional<Batch> {
-              if (batch >= data.batches) return std::nullopt;
-              Batch next;
-              next.inputs = data.inputs(batch++);
-              const int64_t count =
-                  next.inputs.empty() || next.inputs[0].dim() == 0 ? 1 : next.inputs[0].size(0);
-              next.indices.resize(static_cast<size_t>(count));
-              return next;
-            };
-          },
-          0};
-}
 
 class WandaScore : public Score {
  public:
@@ -40,7 +26,7 @@ class WandaScore : public Score {
     }
     auto& module = dynamic_cast<GraphModule&>(context.module);
     const CollectedInputs inputs =
-        collect_inputs(module, views, samples_of_score(context.data), {.hessians = false});
+        collect_inputs(module, views, score_samples(context.data), {.hessians = false});
     std::vector<ScoreTensor> scores;
     for (const PrunedWeight& weight : context.weights) {
       const Node& node = layers.at(weight.name).node;

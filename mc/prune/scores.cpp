@@ -1,5 +1,6 @@
 #include "mc/base/error.h"
 #include "mc/base/text.h"
+#include "mc/prune/data_scores.h"
 #include "mc/prune/score.h"
 
 namespace mc {
@@ -7,6 +8,17 @@ namespace mc {
 const std::vector<ScoreKind>& score_kinds() {
   static const std::vector<ScoreKind> kinds = {
       {"magnitude", "the size of a weight (Han et al. 2015)", false, false, make_magnitude_score},
+      {"movement", "minus gradient times weight, summed over steps (Sanh et al. 2020)", true, false,
+       make_movement_score},
+      {"taylor", "squared gradient times weight (Molchanov et al. 2019)", true, false, make_taylor_score},
+      {"snip", "the share of gradient times weight (Lee et al. 2019)", false, true, make_snip_score},
+      {"grasp", "weight times Hessian times gradient (Wang et al. 2020)", false, true,
+       [] { return make_grasp_score(); }},
+      {"hessian", "Fisher information times squared weight (LeCun et al. 1989)", false, true,
+       make_hessian_score},
+      {"synflow", "synaptic flow, of ones through magnitudes (Tanaka et al. 2020)", false, true,
+       make_synflow_score},
+      {"wanda", "weight times the norm of its input (Sun et al. 2024)", false, true, make_wanda_score},
   };
   return kinds;
 }

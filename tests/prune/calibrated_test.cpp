@@ -145,6 +145,29 @@ TEST(Calibrated, BlocksAndSparsitiesByWeight) {
   EXPECT_NEAR(report.layers[1].sparsity, 0.25, 1e-9);
 }
 
+TEST(Calibrated, SparsityIsSpreadByWhatLayersDoToTheOutputs) {
+  const at::Tensor x = images(32);
+  double error[2];
+  for (const std::string distribution : {"uniform", "sensitivity", "erk"}) {
+    GraphModule module(network()), dense(network());
+    const CalibratedReport report = prune_layers(
+        module, samples_from({x}),
+        {.method = "magnitude", .sparsity = 0.6, .distribution = distribution, .keep_dense = {"head"}});
+    double zeros = 0, all = 0;
+    for (const CalibratedLayer& layer : report.layers) {
+      const auto elements = static_cast<double>(module.tensor(layer.weight).numel());
+      zeros += layer.sparsity * elements;
+      all += elements;
+    }
+    EXPECT_NEAR(zeros / all, 0.6, 2 / all) << distribution;
+    const bool even = std::abs(report.layers[0].sparsity - report.layers[1].sparsity) < 0.01;
+    EXPECT_EQ(even, distribution == "uniform");
+    if (distribution == "erk") continue;
+    error[distribution == "sensitivity"] = (run(dense, x) - run(module, x)).square().mean().item<double>();
+  }
+  EXPECT_LT(error[1], error[0]);
+}
+
 TEST(Calibrated, WhatIsPrunedStaysSoAndCounts) {
   for (const std::string& method : calibrated_methods()) {
     GraphModule module(network());
@@ -184,6 +207,9 @@ TEST(Calibrated, RefusesBadInputAndLeavesTheModuleAsItWas) {
   expect_refused({.by_weight = {{"body", -1}}}, good, "body");
   expect_refused({.keep_dense = {"layer9"}}, good, "layer9");
   expect_refused({.keep_dense = {"*"}}, good, "no layer can be pruned");
+  expect_refused({.distribution = "sensitive"}, good, "sensitivity");
+  expect_refused({.distribution = "erk", .structure = NToM{}}, good, "N:M");
+  expect_refused({.method = "magnitude", .distribution = "sensitivity"}, {}, "there are none");
   expect_refused({.damping = 0}, good, "damping");
   expect_refused({}, {}, "there are none");
   expect_refused({}, samples_from({}), "no samples");
