@@ -18,6 +18,7 @@ void add_init(CLI::App& program, Action& action);
 void add_inspect(CLI::App& program, Action& action);
 void add_evaluate(CLI::App& program, Action& action);
 void add_quantize(CLI::App& program, Action& action);
+void add_prune(CLI::App& program, Action& action);
 void add_sensitivity(CLI::App& program, Action& action);
 void add_benchmark(CLI::App& program, Action& action);
 void add_compare(CLI::App& program, Action& action);

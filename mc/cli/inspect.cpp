@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,17 +28,33 @@ std::string yes_or(bool yes, const std::string& obstacle) {
 }
 
 void print_layers(const Inspection& inspection) {
-  std::vector<std::vector<std::string>> rows = {
-      {"layer", "operator", "weight", "parameters", "MACs", "output", "zeros", "prune", "quantize"}};
+  std::vector<std::vector<std::string>> rows = {{"layer", "operator", "weight", "parameters", "MACs",
+                                                 "output", "zeros", "pattern", "prune", "quantize"}};
   for (const InspectedLayer& layer : inspection.layers) {
     rows.push_back({layer.name, layer.op, fmt::format("[{}]", fmt::join(layer.shape, ",")),
                     human_count(static_cast<double>(layer.parameters)), human_count(layer.macs),
                     human_bytes(layer.activation_bytes),
                     layer.sparsity ? fmt::format("{:.1f} %", 100 * *layer.sparsity) : "",
+                    layer.pattern == "dense" ? "" : layer.pattern,
                     yes_or(layer.prunable, layer.prune_obstacle),
                     yes_or(layer.quantizable, layer.quantize_obstacle)});
   }
   print("\n" + align(rows));
+}
+
+void print_groups(const Inspection& inspection) {
+  std::vector<std::vector<std::string>> rows = {
+      {"channels of", "number", "each saves", "MACs", "MACs by half", "cut"}};
+  for (const InspectedGroup& group : inspection.groups) {
+    const double half = group.macs_saved * std::floor(static_cast<double>(group.channels) / 2);
+    const std::string obstacle = group.obstacle.empty() ? "" : "no: " + group.obstacle;
+    const std::string cut = group.inexact.empty() ? "yes" : "yes, but " + group.inexact;
+    rows.push_back({group.name, std::to_string(group.channels),
+                    human_count(group.parameters_saved) + " parameters", human_count(group.macs_saved),
+                    inspection.macs > 0 ? fmt::format("{:.1f} %", 100 * half / inspection.macs) : "",
+                    obstacle.empty() ? cut : obstacle});
+  }
+  if (rows.size() > 1) print("\nChannels that can only be cut together:\n" + align(rows));
 }
 
 void print_nodes(const Inspection& inspection) {
@@ -64,6 +81,7 @@ void print_inspection(const Inspection& inspection, bool nodes) {
                     human_bytes(inspection.activation_bytes)));
   print(fmt::format("zeros       {:.1f} % of the layers' weights\n", 100 * inspection.sparsity));
   if (!inspection.layers.empty()) print_layers(inspection);
+  print_groups(inspection);
   if (nodes) print_nodes(inspection);
   if (!inspection.unsupported.empty()) print("\nnot supported:\n");
   for (const std::string& node : inspection.unsupported) print(fmt::format("  {}\n", node));

@@ -49,6 +49,7 @@ int parse_and_run(int argc, char** argv) {
   add_inspect(program, action);
   add_evaluate(program, action);
   add_quantize(program, action);
+  add_prune(program, action);
   add_sensitivity(program, action);
   add_benchmark(program, action);
   add_compare(program, action);

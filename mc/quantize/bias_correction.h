@@ -7,7 +7,7 @@
 #include <string>
 
 #include "mc/module/graph_module.h"
-#include "mc/quantize/samples.h"
+#include "mc/calibration/samples.h"
 
 namespace mc {
 

@@ -21,10 +21,11 @@ ActivationStatistics calibrate(GraphModule& prepared, const Samples& samples,
 
 ActivationStatistics calibrate(GraphModule& prepared, std::shared_ptr<const Dataset> dataset,
                                const Normalization& normalization, const QuantizeOptions& options) {
-  ActivationStatistics statistics = calibrate(
-      prepared,
-      calibration_samples(dataset, normalization, options, prepared.structure().graph, prepared.device()),
-      options);
+  ActivationStatistics statistics =
+      calibrate(prepared,
+                calibration_samples(dataset, normalization, options.samples, prepared.structure().graph,
+                                    prepared.device()),
+                options);
   round_weights(prepared, dataset, normalization, options);
   return statistics;
 }
@@ -34,7 +35,7 @@ PtqModule quantize_module(Model model, const std::shared_ptr<const Dataset>& dat
                           const ModuleOptions& module_options) {
   PtqModule result;
   const Samples samples =
-      calibration_samples(dataset, normalization, options, model.graph, module_options.device);
+      calibration_samples(dataset, normalization, options.samples, model.graph, module_options.device);
   if (options.equalize) {
     result.steps.push_back({"equalize", equalize(model, samples, module_options)});
   }

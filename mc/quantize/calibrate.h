@@ -13,7 +13,7 @@
 #include "mc/module/graph_module.h"
 #include "mc/quantize/calibrators.h"
 #include "mc/quantize/quantize.h"
-#include "mc/quantize/samples.h"
+#include "mc/calibration/samples.h"
 
 namespace mc {
 

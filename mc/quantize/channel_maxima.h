@@ -8,7 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "mc/graph/graph.h"
-#include "mc/quantize/samples.h"
+#include "mc/calibration/samples.h"
 
 namespace mc {
 

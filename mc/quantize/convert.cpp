@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/calibration/linear_layer.h"
 #include "mc/graph/graph.h"
 #include "mc/ops/fake_quantize.h"
 #include "mc/ops/fake_quantize_composed.h"
@@ -14,7 +15,6 @@
 #include "mc/ops/slot.h"
 #include "mc/quantize/block_format.h"
 #include "mc/quantize/functions.h"
-#include "mc/quantize/linear_layer.h"
 #include "mc/quantize/onnxruntime_form.h"
 #include "mc/quantize/quantize.h"
 #include "mc/quantize/settle_biases.h"

@@ -6,9 +6,9 @@
 
 #include <ATen/ATen.h>
 
+#include "mc/calibration/linear_layer.h"
 #include "mc/quantize/channel_maxima.h"
 #include "mc/quantize/factor_path.h"
-#include "mc/quantize/linear_layer.h"
 
 namespace mc {
 namespace {

@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "mc/graph/graph.h"
-#include "mc/quantize/samples.h"
+#include "mc/calibration/samples.h"
 
 namespace mc {
 

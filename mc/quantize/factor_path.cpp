@@ -7,7 +7,7 @@
 
 #include <ATen/ATen.h>
 
-#include "mc/quantize/linear_layer.h"
+#include "mc/calibration/linear_layer.h"
 #include "mc/rewrite/passes.h"
 
 namespace mc {

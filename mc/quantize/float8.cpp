@@ -7,10 +7,10 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/calibration/samples.h"
 #include "mc/ops/op.h"
 #include "mc/ops/slot.h"
 #include "mc/quantize/placement.h"
-#include "mc/quantize/samples.h"
 #include "mc/rewrite/convert_opset.h"
 #include "mc/rewrite/pass.h"
 
@@ -55,7 +55,8 @@ class Float8Quantizer {
   int64_t calibrate(std::shared_ptr<const Dataset> dataset, const Normalization& normalization) {
     GraphModule module(model_);
     module.eval();
-    const Samples samples = calibration_samples(std::move(dataset), normalization, options_, model_.graph);
+    const Samples samples =
+        calibration_samples(std::move(dataset), normalization, options_.samples, model_.graph);
     for_each_batch(samples, "calibrate", [&](const Batch& batch) {
       module.forward_visiting(batch.inputs, [&](const std::string& name, const at::Tensor& x) {
         const auto found = statistics_.find(name);

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/calibration/inverse_factor.h"
 #include "mc/quantize/weight_methods.h"
 
 namespace mc {
@@ -12,19 +13,6 @@ namespace {
 // Columns whose updates of all later columns are made at once; a multiple of the block, so that a block's
 // scales see every update.
 constexpr int64_t kLazyColumns = 128;
-
-// The upper Cholesky factor of the inverse of the damped Hessian.
-at::Tensor inverse_factor(const at::Tensor& hessian, double damping) {
-  at::Tensor damped = hessian.to(at::kDouble).clone();
-  at::Tensor diagonal = damped.diagonal();
-  diagonal.masked_fill_(diagonal == 0, 1);
-  diagonal.add_(damping * diagonal.mean());
-  const auto [lower, info] = at::linalg_cholesky_ex(damped);
-  MC_CHECK(
-      info.item<int64_t>() == 0,
-      "gptq: the Hessian of the inputs is not positive definite; raise the damping or give more samples");
-  return at::linalg_cholesky(at::cholesky_inverse(lower), /*upper=*/true).contiguous();
-}
 
 class Gptq {
  public:
@@ -35,7 +23,11 @@ class Gptq {
                         : at::arange(inner_, at::kLong);
     order_ = order_.contiguous();
     rest_ = weight.t().to(at::kDouble).index_select(0, order_);
-    factor_ = inverse_factor(hessian.index_select(0, order_).index_select(1, order_), options.damping);
+    factor_ = with_context([] { return "gptq"; },
+                           [&] {
+                             return inverse_factor(hessian.index_select(0, order_).index_select(1, order_),
+                                                   options.damping);
+                           });
     codes_ = at::empty(rest_.sizes(), at::kByte);
   }
 

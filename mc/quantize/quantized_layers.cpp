@@ -5,7 +5,7 @@
 #include <set>
 
 #include "mc/base/error.h"
-#include "mc/quantize/linear_layer.h"
+#include "mc/calibration/linear_layer.h"
 #include "mc/quantize/quantizer_lookup.h"
 
 namespace mc {

@@ -6,10 +6,10 @@
 
 #include <ATen/ATen.h>
 
+#include "mc/calibration/linear_layer.h"
 #include "mc/ops/slot.h"
 #include "mc/quantize/channel_maxima.h"
 #include "mc/quantize/factor_path.h"
-#include "mc/quantize/linear_layer.h"
 #include "mc/quantize/placement.h"
 #include "mc/rewrite/pass.h"
 

@@ -8,7 +8,7 @@
 
 #include "mc/graph/graph.h"
 #include "mc/quantize/quantize.h"
-#include "mc/quantize/samples.h"
+#include "mc/calibration/samples.h"
 
 namespace mc {
 

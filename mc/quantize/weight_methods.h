@@ -8,16 +8,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "mc/calibration/input_statistics.h"
 #include "mc/quantize/block_quantize.h"
 
 namespace mc {
-
-// What calibration gathers of the input of a layer, x [..., inner].
-struct InputStatistics {
-  at::Tensor hessian;    // double [inner, inner], 2 / rows * sum of x^T x
-  at::Tensor magnitude;  // double [inner], mean of |x|
-  int64_t rows = 0;
-};
 
 // Round to nearest.
 BlockWeight quantize_rtn(const at::Tensor& weight, const BlockGrid& grid);

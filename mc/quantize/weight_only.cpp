@@ -9,12 +9,12 @@
 #include "mc/base/error.h"
 #include "mc/base/log.h"
 #include "mc/base/text.h"
+#include "mc/calibration/input_statistics.h"
+#include "mc/calibration/samples.h"
 #include "mc/ops/slot.h"
 #include "mc/quantize/awq_absorb.h"
 #include "mc/quantize/block_format.h"
 #include "mc/quantize/check_float.h"
-#include "mc/quantize/input_statistics.h"
-#include "mc/quantize/samples.h"
 #include "mc/rewrite/convert_opset.h"
 #include "mc/rewrite/pass.h"
 
@@ -64,15 +64,14 @@ class WeightOnlyQuantizer {
   Graph& graph() { return model_.graph; }
 
   void collect(std::shared_ptr<const Dataset> dataset, const Normalization& normalization) {
-    std::map<std::string, int64_t> widths;
+    std::map<std::string, InputView> views;
     for (const auto& [value, layers] : readers_) {
-      widths[value] = matrix_of(graph(), found_.layers[layers[0]]).size(1);
+      views[value] = last_axis(value, matrix_of(graph(), found_.layers[layers[0]]).size(1));
     }
     GraphModule module(model_);
-    QuantizeOptions reading;
-    reading.samples = options_.samples;
-    const Samples samples = calibration_samples(std::move(dataset), normalization, reading, model_.graph);
-    inputs_ = collect_inputs(module, widths, samples, options_.hessian_bytes);
+    const Samples samples =
+        calibration_samples(std::move(dataset), normalization, options_.samples, model_.graph);
+    inputs_ = collect_inputs(module, views, samples, {.bytes = options_.hessian_bytes});
   }
 
   // Layers that read one value share its factors.

@@ -6,12 +6,17 @@
 
 #include "mc/base/error.h"
 #include "mc/base/text.h"
+#include "mc/module/parameter_use.h"
 #include "mc/module/state.h"
 #include "mc/onnx/onnx.h"
 #include "mc/ops/infer_helpers.h"
 #include "mc/ops/op.h"
+#include "mc/ops/slot.h"
+#include "mc/prune/pattern.h"
+#include "mc/prune/structure.h"
 #include "mc/quantize/placement.h"
 #include "mc/recipe/imported.h"
+#include "mc/recipe/inspect_groups.h"
 
 namespace mc {
 namespace {
@@ -39,6 +44,7 @@ class Inspector {
     add_costs();
     add_roles();
     add_quantization();
+    add_groups();
     add_batch_norm_note();
     return std::move(result_);
   }
@@ -93,6 +99,15 @@ class Inspector {
     return nullptr;
   }
 
+  // Of floats that stand as they are multiplied by.
+  std::string pattern_of(const Initializer& weight) const {
+    if (weight.tensor.dtype != DType::kFloat || weight.tensor.dims.size() < 2) return "";
+    const ParameterUse use = parameter_use(model_, weight.name);
+    const ParameterView view{weight.name, to_aten(weight.tensor, false), use.kind, use.channel_axis};
+    const WeightAxes axes = weight_axes(view);
+    return axes.output == axes.input ? "" : pattern_name(find_pattern(view.tensor, axes.output, axes.input));
+  }
+
   void find_layers() {
     double zeros = 0, elements = 0;
     for (const Node& node : model_.graph.nodes) {
@@ -108,6 +123,7 @@ class Inspector {
         const auto zero = static_cast<double>(std::count(values.begin(), values.end(), 0.0));
         const auto count = static_cast<double>(values.size());
         layer.sparsity = values.empty() ? 0 : zero / count;
+        layer.pattern = pattern_of(*weight);
         zeros += zero;
         elements += count;
       }
@@ -213,6 +229,14 @@ class Inspector {
     }
   }
 
+  void add_groups() {
+    try {
+      result_.groups = inspect_groups(model_, result_.costs);
+    } catch (const Error& error) {
+      note(fmt::format("channels cannot be cut: {}", error.what()));
+    }
+  }
+
   void add_batch_norm_note() {
     const auto& operators = result_.operators;
     const bool convolves = operators.count("Conv") > 0;
@@ -240,10 +264,21 @@ Json layer_json(const InspectedLayer& layer) {
           {"macs", layer.macs},
           {"activation_bytes", layer.activation_bytes},
           {"sparsity", layer.sparsity ? Json(*layer.sparsity) : Json()},
+          {"pattern", layer.pattern},
           {"quantizable", layer.quantizable},
           {"quantize_obstacle", layer.quantize_obstacle},
           {"prunable", layer.prunable},
           {"prune_obstacle", layer.prune_obstacle}};
+}
+
+Json group_json(const InspectedGroup& group) {
+  return {{"name", group.name},
+          {"channels", group.channels},
+          {"parameters", group.parameters},
+          {"parameters_saved", group.parameters_saved},
+          {"macs_saved", group.macs_saved},
+          {"inexact", group.inexact},
+          {"obstacle", group.obstacle}};
 }
 
 }  // namespace
@@ -255,7 +290,8 @@ Inspection inspect_model(const std::filesystem::path& file, const InputShapes& s
 Json to_json(const Inspection& inspection) {
   Json layers = Json::array();
   for (const InspectedLayer& layer : inspection.layers) layers.push_back(layer_json(layer));
-  Json costs = Json::array();
+  Json costs = Json::array(), groups = Json::array();
+  for (const InspectedGroup& group : inspection.groups) groups.push_back(group_json(group));
   for (const NodeCost& cost : inspection.costs) {
     costs.push_back({{"node", cost.node},
                      {"op", cost.op_type},
@@ -277,6 +313,7 @@ Json to_json(const Inspection& inspection) {
           {"operators", inspection.operators},
           {"unsupported", inspection.unsupported},
           {"layers", layers},
+          {"groups", groups},
           {"costs", costs},
           {"notes", inspection.notes}};
 }

@@ -24,10 +24,22 @@ struct InspectedLayer {
   double macs = 0;                 // of one sample; 0 where shapes are unknown
   double activation_bytes = 0;     // of its outputs, of one sample
   std::optional<double> sparsity;  // share of zeros in the weight
+  std::string pattern;             // of the zeros, as pattern_name() has it; empty without a weight
   bool quantizable = false;
   std::string quantize_obstacle;
   bool prunable = false;
   std::string prune_obstacle;
+};
+
+// Channels that can only be cut together (mc/prune/channel_groups.h).
+struct InspectedGroup {
+  std::string name;
+  int64_t channels = 0;
+  std::vector<std::string> parameters;  // that lose something with a channel
+  double parameters_saved = 0;          // by each channel that goes
+  double macs_saved = 0;                // by the first one, of one sample; of layers with weights
+  std::string inexact;                  // why a cut changes more than zeros in its place; empty: it does not
+  std::string obstacle;                 // why none can go; empty: each can
 };
 
 struct Inspection {
@@ -44,7 +56,8 @@ struct Inspection {
   std::map<std::string, int64_t> operators;
   std::vector<std::string> unsupported;
   std::vector<InspectedLayer> layers;
-  std::vector<std::string> notes;  // what a person should know before training it
+  std::vector<InspectedGroup> groups;  // of channels
+  std::vector<std::string> notes;      // what a person should know before training it
 };
 
 // Shapes to count costs for, by input.

@@ -1,6 +1,6 @@
 #include "mc/base/error.h"
 #include "mc/module/parameter_view.h"
-#include "mc/ops/op.h"
+#include "mc/prune/channel_target.h"
 #include "mc/prune/prune.h"
 #include "mc/recipe/stage.h"
 
@@ -27,19 +27,6 @@ StageResultRow row_from_json(const Json& json) {
   return row;
 }
 
-int64_t macs_of_one_sample(Model model) {
-  std::vector<std::pair<std::string, Type>> feeds;
-  for (const ValueInfo* input : model.graph.real_inputs()) {
-    Type type = input->type;
-    if (type.is_tensor() && type.shape && !type.shape->empty()) type.shape->front() = Dim(1);
-    feeds.emplace_back(input->name, std::move(type));
-  }
-  infer_shapes(model, feeds);
-  double macs = 0;
-  for (const NodeCost& cost : model_costs(model)) macs += cost.macs;
-  return static_cast<int64_t>(macs);
-}
-
 }  // namespace
 
 StageOutcome describe_network(const Model& model) {
@@ -55,7 +42,7 @@ StageOutcome describe_network(const Model& model) {
   outcome.row.sparsity = elements > 0 ? zeros / elements : 0;
   for (const std::string& name : module.names(Role::kWeight))
     outcome.parameters += module.tensor(name).numel();
-  outcome.macs = macs_of_one_sample(model);
+  outcome.macs = static_cast<int64_t>(model_macs(model));
   return outcome;
 }
 

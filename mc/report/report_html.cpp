@@ -153,7 +153,12 @@ std::string report_html(const Json& results, const std::vector<Json>& metrics) {
       "Outputs compared sample by sample. SNR is 200 dB where they are equal; top-1 is the largest value of "
       "the first output.",
       to_html(run.agreement(), false));
-  html += section_html("Sparsity by layer", "Where the zeros are.", sparsity_html(run));
+  html +=
+      section_html("Sparsity by layer",
+                   "Where the zeros are. ONNX Runtime, OpenVINO and LibTorch multiply by zeros as by any "
+                   "number: only the compressed file is smaller. TensorRT on Ampere and later skips those "
+                   "of 2:4; channels that were cut make every engine faster.",
+                   sparsity_html(run));
   html += section_html("Quantization", "What stayed in float, and why.", to_html(run.quantization()));
   html +=
       section_html("Environment", "Where these figures were measured.", to_html(run.environment(), false));

@@ -131,6 +131,14 @@ Table RunView::sizes() const {
   return table;
 }
 
+bool RunView::sizes_differ() const {
+  const Json& entries = list_at(results_, "models");
+  return std::any_of(entries.begin(), entries.end(), [&](const Json& entry) {
+    return number_at(entry, "macs") != number_at(entries.front(), "macs") ||
+           number_at(entry, "parameters") != number_at(entries.front(), "parameters");
+  });
+}
+
 Table RunView::deployment() const {
   Table table{"Models on their engines",
               {{"model"},

@@ -29,6 +29,7 @@ class RunView {
 
   Table stages() const;
   Table sizes() const;
+  bool sizes_differ() const;  // in parameters or multiply-accumulates
   Table deployment() const;
   Table agreement() const;
   Table checks() const;

@@ -22,7 +22,9 @@ std::string summary_table(const Json& results) {
   if (Figure seconds = number_at(results, "seconds"))
     head += (head.empty() ? "" : ", ") + human_seconds(*seconds);
   std::string text = head.empty() ? "" : head + "\n";
-  for (const Table& table : {run.stages(), run.deployment(), run.agreement(), run.checks()}) {
+  // Sizes only where they differ by more than the file: channels were cut, or networks of several sizes ran.
+  const Table sizes = run.sizes_differ() ? run.sizes() : Table();
+  for (const Table& table : {run.stages(), sizes, run.deployment(), run.agreement(), run.checks()}) {
     if (!table.empty()) text += "\n" + to_text(table);
   }
   for (const Json& row : list_at(results, "benchmarks")) {

@@ -9,13 +9,13 @@
 #include "mc/base/error.h"
 #include "mc/base/interrupt.h"
 #include "mc/base/log.h"
+#include "mc/calibration/samples.h"
 #include "mc/deploy/compare.h"
 #include "mc/module/mode_guard.h"
 #include "mc/ops/infer_helpers.h"
 #include "mc/ops/op.h"
 #include "mc/quantize/fake_quantize_node.h"
 #include "mc/quantize/quantizer_lookup.h"
-#include "mc/quantize/samples.h"
 #include "mc/quantize/weight_range.h"
 
 namespace mc {
@@ -213,10 +213,8 @@ std::vector<LayerSensitivity> sensitivity(GraphModule& quantized, const std::vec
 
 std::vector<Batch> some_batches(std::shared_ptr<const Dataset> dataset, const Normalization& normalization,
                                 int64_t samples, const Graph& graph) {
-  QuantizeOptions some;
-  some.samples = samples;
   std::vector<Batch> batches;
-  const NextBatch next = calibration_samples(std::move(dataset), normalization, some, graph).pass();
+  const NextBatch next = calibration_samples(std::move(dataset), normalization, samples, graph).pass();
   while (auto batch = next()) batches.push_back(std::move(*batch));
   return batches;
 }

@@ -13,6 +13,7 @@
 #include "mc/base/json.h"
 #include "mc/data/loader.h"
 #include "mc/module/graph_module.h"
+#include "mc/train/loss.h"
 
 namespace mc {
 
@@ -23,6 +24,7 @@ struct StageContext {
   int64_t steps_per_epoch = 0;
   int64_t total_steps() const { return epochs * steps_per_epoch; }
   uint64_t seed = 0;
+  LossFunction loss = {};  // the stage's own, before methods add to it
 };
 
 struct StepContext {
@@ -48,6 +50,8 @@ class Method {
   // Gives the loss to go on with, from the loss so far (mean over the batch, a scalar).
   virtual at::Tensor loss(StepContext&, at::Tensor loss) { return loss; }
   virtual void after_backward(StepContext&) {}
+  // The optimizer has moved the weights; masks are not applied yet.
+  virtual void after_update(StepContext&) {}
   virtual void after_step(StepContext&) {}
   // After the last step, before the weights are measured that the stage ends with; again where it ends with
   // those of an earlier epoch. Doing so twice must not change more than once.

@@ -70,6 +70,7 @@ void TrainStep::update(StepContext& context, const at::Tensor& loss) {
   for (const auto& method : methods_) method->after_backward(context);
   if (options_.gradient_clip > 0) clip_gradients(context.module.parameters(), options_.gradient_clip);
   optimizer_.step(context.lr);
+  for (const auto& method : methods_) method->after_update(context);
   // Masks outlive the stage that made them, so that they hold whether or not a method looks after them.
   context.module.apply_masks();
   for (const auto& method : methods_) method->after_step(context);

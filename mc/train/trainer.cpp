@@ -39,7 +39,9 @@ class Stage {
         methods_(methods),
         options_(options),
         files_(files),
-        context_{module, loader, options.epochs, loader.batches(), options.seed},
+        context_{module,         loader,
+                 options.epochs, loader.batches(),
+                 options.seed,   find_loss(options.loss).make({.label_smoothing = options.label_smoothing})},
         settings_(stage_settings(options, loader.batches(), methods)),
         meter_(module.device()),
         log_(name, options, loader.batches(), methods, sink) {}

@@ -14,7 +14,7 @@
 #include "mc/module/graph_module.h"
 #include "mc/ops/op.h"
 #include "mc/ops/slot.h"
-#include "mc/quantize/samples.h"
+#include "mc/calibration/samples.h"
 
 namespace mc {
 

@@ -1,4 +1,4 @@
-#include "mc/quantize/linear_layer.h"
+#include "mc/calibration/linear_layer.h"
 
 #include <ATen/ATen.h>
 

@@ -1,4 +1,4 @@
-#include "mc/quantize/samples.h"
+#include "mc/calibration/samples.h"
 
 #include <algorithm>
 
@@ -40,19 +40,18 @@ LoaderOptions calibration_loading(const Graph& graph, const Dataset& dataset,
 }  // namespace
 
 Samples calibration_samples(std::shared_ptr<const Dataset> dataset, const Normalization& normalization,
-                            const QuantizeOptions& options, const Graph& graph, at::Device device) {
+                            int64_t count, const Graph& graph, at::Device device) {
   // A model of a fixed batch takes no fewer.
-  const int64_t wanted = options.samples > 0 ? std::max(options.samples, fixed_batch(graph)) : -1;
-  dataset = spread(std::move(dataset), wanted);
+  dataset = spread(std::move(dataset), count > 0 ? std::max(count, fixed_batch(graph)) : -1);
   MC_CHECK(dataset->size() > 0, "calibrate: the data has no samples");
   const LoaderOptions loading = calibration_loading(graph, *dataset, normalization, device);
-  const int64_t count = Loader(dataset, loading).samples();
+  const int64_t read = Loader(dataset, loading).samples();
   return {[dataset, loading]() -> NextBatch {
             auto loader = std::make_shared<Loader>(dataset, loading);
             loader->start(0);
             return [loader] { return loader->next(); };
           },
-          count};
+          read};
 }
 
 void for_each_batch(const Samples& samples, const std::string& title,

@@ -10,7 +10,6 @@
 #include "mc/data/dataset.h"
 #include "mc/data/transform.h"
 #include "mc/module/graph_module.h"
-#include "mc/quantize/quantize.h"
 
 namespace mc {
 
@@ -22,11 +21,11 @@ struct Samples {
   int64_t count = 0;                // samples that a pass gives
 };
 
-// `samples` of the options spread over the dataset, whose fields are in the order of the model's inputs, on
+// `count` samples (0: all) spread over the dataset, whose fields are in the order of the model's inputs, on
 // the device. Samples whose shapes vary come one by one; a model of a fixed batch gets full ones. Throws
 // Error where there are too few.
 Samples calibration_samples(std::shared_ptr<const Dataset> dataset, const Normalization& normalization,
-                            const QuantizeOptions& options, const Graph& graph, at::Device device = at::kCPU);
+                            int64_t count, const Graph& graph, at::Device device = at::kCPU);
 
 // Calls `visit` with every batch of one pass, showing progress under the title. Throws Error when
 // interrupted.

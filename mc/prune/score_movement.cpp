@@ -1,0 +1,49 @@
+// V. Sanh, T. Wolf and A. Rush, "Movement pruning: Adaptive sparsity by fine-tuning", NeurIPS 2020, equation
+// 5: a weight's score is minus the sum over steps of g w, so that what moves away from zero stays. The
+// paper's factor, the learning rate of the scores, changes no order and is left out.
+#include <ATen/ATen.h>
+
+#include "mc/base/error.h"
+#include "mc/prune/data_scores.h"
+
+namespace mc {
+namespace {
+
+class MovementScore : public Score {
+ public:
+  void after_backward(const ScoreContext& context) override {
+    const at::NoGradGuard no_grad;
+    for (const PrunedWeight& weight : context.weights) {
+      const at::Tensor gradient = weight.tensor.grad();
+      if (!gradient.defined()) continue;
+      at::Tensor& sum = sums_[weight.name];
+      if (!sum.defined()) sum = at::zeros_like(weight.tensor.detach());
+      // The gradient is that of the weight as the network computed with it, also where it is masked.
+      sum.addcmul_(gradient, weight.latent.defined() ? weight.latent : weight.tensor.detach(), -1);
+    }
+  }
+
+  std::vector<ScoreTensor> compute(const ScoreContext& context) override {
+    MC_CHECK(!sums_.empty(), "movement: no step of training has been seen; masks can only follow some");
+    std::vector<ScoreTensor> scores;
+    for (const PrunedWeight& weight : context.weights) {
+      const auto found = sums_.find(weight.name);
+      scores.push_back({found == sums_.end() ? at::zeros_like(weight.tensor.detach()) : found->second});
+    }
+    return scores;
+  }
+
+  std::map<std::string, at::Tensor> save() const override { return sums_; }
+  void load(const std::map<std::string, at::Tensor>& state) override { sums_ = state; }
+
+ private:
+  std::map<std::string, at::Tensor> sums_;
+};
+
+}  // namespace
+
+std::unique_ptr<Score> make_movement_score() {
+  return std::make_unique<MovementScore>();
+}
+
+}  // namespace mc

@@ -1,0 +1,20 @@
+// Pruning methods that act in a stage of training by themselves.
+#pragma once
+
+#include <memory>
+
+#include "mc/prune/prune_stage.h"
+
+namespace mc {
+
+// When the stage begins, all layers are pruned at once by its first batches (see prune_layers), and
+// embeddings and recurrent weights, whose inputs cannot be seen, stay dense. Training then goes on under the
+// masks.
+std::shared_ptr<Method> make_sparsegpt_stage(const PruneOptions& options);
+
+// Gates that are learned with the weights until the schedule's end (see gates.h and gate_stage.cpp); sparsity
+// grows by the cubic schedule whatever `schedule` says.
+std::shared_ptr<Method> make_l0_stage(const PruneOptions& options);
+std::shared_ptr<Method> make_soft_movement_stage(const PruneOptions& options);
+
+}  // namespace mc

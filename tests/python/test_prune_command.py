@@ -1,0 +1,291 @@
+"""What `prune` makes of a model file and says of it, and what `inspect` says of the result."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+ort = pytest.importorskip("onnxruntime")
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(os.environ.get("MC_BUILD_DIR", ROOT / "build")) / "model-compression"
+
+pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason=f"{PROGRAM} is not built")
+
+
+def program(*arguments, status=0):
+    command = [PROGRAM, *map(str, arguments)]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    assert result.returncode == status, result.stdout + result.stderr
+    return result
+
+
+def prune(*arguments):
+    return json.loads(program("prune", *arguments, "--seconds", 0, "--json").stdout)
+
+
+def inspect(*arguments):
+    return json.loads(program("inspect", *arguments, "--json").stdout)
+
+
+GRAPH = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[n,8,6,6] x) => (float[n,4] y) {
+    [stem] a = Conv <kernel_shape = [3,3], pads = [1,1,1,1]> (x, "stem.weight")
+    [norm] b = BatchNormalization (a, "norm.weight", "norm.bias", "norm.mean", "norm.var")
+    [relu] c = Relu (b)
+    [inner] d = Conv <kernel_shape = [3,3], pads = [1,1,1,1]> (c, "inner.weight")
+    [act] e = Relu (d)
+    [outer] f = Conv <kernel_shape = [1,1]> (e, "outer.weight")
+    [sum] h = Add (f, c)
+    [pool] i = GlobalAveragePool (h)
+    [flat] j = Flatten (i)
+    [head] y = Gemm <transB = 1> (j, "head.weight", "head.bias") }"""
+
+SHAPES = {
+    "stem.weight": (16, 8, 3, 3),
+    "norm.weight": (16,),
+    "norm.bias": (16,),
+    "norm.mean": (16,),
+    "norm.var": (16,),
+    "inner.weight": (24, 16, 3, 3),
+    "outer.weight": (16, 24, 1, 1),
+    "head.weight": (4, 16),
+    "head.bias": (4,),
+}
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    """A residual network of two groups of channels: the stream (16) and the inner ones (24)."""
+    model = onnx.parser.parse_model(GRAPH)
+    random = np.random.default_rng(0)
+    for name, shape in SHAPES.items():
+        values = random.normal(size=shape).astype(np.float32)
+        values = np.abs(values) + 0.5 if name in ("norm.var", "norm.weight") else values / 4
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    path = tmp_path_factory.mktemp("prune") / "net.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(net):
+    random = np.random.default_rng(1)
+    x = random.normal(size=(64, 8, 6, 6)).astype(np.float32)
+    labels = ort.InferenceSession(net).run(None, {"x": x})[0].argmax(1)
+    path = net.parent / "data.npz"
+    np.savez(path, x=x, labels=labels)
+    return path
+
+
+def weights(path):
+    return {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+
+
+def macs_of(shapes, pixels=36):
+    convolutions = sum(np.prod(shapes[name]) for name in ("stem.weight", "inner.weight", "outer.weight"))
+    return pixels * convolutions + np.prod(shapes["head.weight"])
+
+
+def test_magnitude_takes_the_smallest(net, tmp_path):
+    document = prune(net, "-o", tmp_path / "out.onnx", "--method", "magnitude", "--sparsity", 0.75)
+    assert document["schema"] == "model-compression/prune/1" and document["pattern"] == "unstructured"
+    before, after = weights(net), weights(tmp_path / "out.onnx")
+    for name in ("stem.weight", "inner.weight", "outer.weight", "head.weight"):
+        kept = after[name] != 0
+        assert (~kept).sum() == round(0.75 * kept.size)
+        assert np.array_equal(after[name][kept], before[name][kept])
+        assert np.abs(before[name][kept]).min() >= np.abs(before[name][~kept]).max()
+    assert np.array_equal(before["norm.weight"], after["norm.weight"])
+    dense, sparse = document["sizes"]
+    assert (dense["what"], sparse["what"]) == ("dense", "sparse")
+    assert sparse["sparsity"] == pytest.approx(0.75, abs=0.01) and sparse["macs"] == dense["macs"]
+    assert sparse["compressed_bytes"] < 0.6 * dense["compressed_bytes"]
+    assert not any(engine["faster"] for engine in document["engines"])
+
+
+@pytest.mark.parametrize(
+    ("structure", "pattern"), [("2:4", "2:4"), ("1:4", "1:4"), ("block:4x4", "block 4x4")]
+)
+def test_structures_are_found_again(net, tmp_path, structure, pattern):
+    out = tmp_path / "out.onnx"
+    sparsity = 0.75 if structure == "1:4" else 0.5
+    document = prune(
+        net, "-o", out, "--method", "magnitude", "--sparsity", sparsity, "--structure", structure
+    )
+    assert document["pattern"] == pattern
+    layers = {layer["name"]: layer for layer in inspect(out)["layers"]}
+    found = {layer["pattern"] for layer in layers.values()}
+    assert found == {pattern} or all(name.startswith("block") for name in found | {pattern})
+    assert layers["inner"]["sparsity"] == pytest.approx(sparsity)
+    faster = {engine["engine"] for engine in document["engines"] if engine["faster"]}
+    assert faster == ({"tensorrt"} if structure == "2:4" else set())
+    if structure == "2:4":
+        groups = (weights(out)["stem.weight"] != 0).reshape(16, 2, 4, 9)
+        assert groups.sum(2).max() == 2
+
+
+def test_ignored_layers_stay_dense(net, tmp_path):
+    out = tmp_path / "out.onnx"
+    document = prune(net, "-o", out, "--method", "magnitude", "--sparsity", 0.5, "--ignore", "head*")
+    assert document["left"] == [{"name": "head.weight", "reason": "left alone as asked"}]
+    assert (weights(out)["head.weight"] != 0).all()
+
+
+@pytest.mark.parametrize(
+    "method", ["channels_l1", "channels_l2", "channels_bn_scale", "channels_fpgm", "channels_lamp"]
+)
+def test_cut_to_half_the_macs(net, tmp_path, data, method):
+    out = tmp_path / "out.onnx"
+    document = prune(
+        net, "-o", out, "--method", method, "--macs", 0.5, "--round-to", 1, "--data", data, "--batch", 16
+    )
+    dense, sparse, cut = document["sizes"]
+    assert [size["what"] for size in document["sizes"]] == ["dense", "sparse", "cut"]
+    assert dense["macs"] == macs_of(SHAPES)
+    shapes = {name: array.shape for name, array in weights(out).items()}
+    assert cut["macs"] == macs_of(shapes)
+    assert 0.4 * dense["macs"] < cut["macs"] <= 0.5 * dense["macs"]
+    assert shapes["stem.weight"][0] == shapes["inner.weight"][1] == shapes["head.weight"][1]
+    assert shapes["inner.weight"][0] == shapes["outer.weight"][1]
+    assert sparse["macs"] == dense["macs"] and sparse["sparsity"] > 0.2
+    assert document["cut_error"] < 1e-5
+    assert cut["bytes"] < 0.7 * dense["bytes"] and cut["compressed_bytes"] < sparse["compressed_bytes"]
+    assert all(engine["faster"] for engine in document["engines"]) and document["pattern"] == "channels"
+    assert document["metric"]["before"] == 1.0 and document["comparison"]["samples"] == 64
+    y = ort.InferenceSession(out).run(None, {"x": np.zeros((2, 8, 6, 6), np.float32)})[0]
+    assert y.shape == (2, 4)
+
+
+def test_slimming_ranks_by_the_norms_scale(net, tmp_path):
+    out = tmp_path / "out.onnx"
+    arguments = ["--method", "channels_bn_scale", "--sparsity", 0.2, "--round-to", 1, "--ignore", "inner"]
+    prune(net, "-o", out, *arguments)
+    before, after = weights(net)["norm.weight"], weights(out)["norm.weight"]
+    gone = 16 - len(after)
+    assert gone == 8  # a fifth of all 40, all from the stream
+    kept = np.sort(np.argsort(np.abs(before))[gone:])
+    assert np.array_equal(after, before[kept])
+
+
+@pytest.mark.parametrize(("option", "value"), [("--params", 0.5), ("--size", "0.6x"), ("--sparsity", 0.5)])
+def test_other_targets(net, tmp_path, option, value):
+    out = tmp_path / "out.onnx"
+    multiple = 1 if option == "--sparsity" else 2
+    document = prune(net, "-o", out, "--method", "channels_l2", option, value, "--round-to", multiple)
+    dense, _, cut = document["sizes"]
+    if option == "--params":
+        assert 0.35 * dense["parameters"] < cut["parameters"] <= 0.5 * dense["parameters"]
+    if option == "--size":
+        assert cut["bytes"] <= 0.62 * dense["bytes"]
+    if option == "--sparsity":
+        kept = weights(out)["stem.weight"].shape[0] + weights(out)["inner.weight"].shape[0]
+        assert kept == 20
+    assert weights(out)["inner.weight"].shape[0] % multiple == 0
+
+
+def test_gradients_of_samples(net, tmp_path, data):
+    for method in ("channels_taylor", "channels_hessian"):
+        out = tmp_path / f"{method}.onnx"
+        document = prune(
+            net,
+            "-o",
+            out,
+            "--method",
+            method,
+            "--macs",
+            0.7,
+            "--round-to",
+            1,
+            "--data",
+            data,
+            "--samples",
+            32,
+        )
+        assert document["sizes"][-1]["macs"] <= 0.7 * document["sizes"][0]["macs"]
+        assert document["comparison"]["outputs"][0]["snr_db"] > 0
+
+
+def test_inspect_shows_the_groups(net):
+    document = inspect(net)
+    groups = {group["name"]: group for group in document["groups"] if not group["obstacle"]}
+    assert {(name, group["channels"]) for name, group in groups.items()} == {
+        ("stem.weight", 16),
+        ("inner.weight", 24),
+    }
+    inner = groups["inner.weight"]
+    assert inner["parameters_saved"] == 16 * 9 + 16
+    assert inner["macs_saved"] == 36 * (16 * 9 + 16)
+    assert {"inner.weight", "outer.weight"} <= set(inner["parameters"])
+    stream = groups["stem.weight"]
+    assert stream["parameters_saved"] == 8 * 9 + 2 + 24 * 9 + 24 + 4
+    text = program("inspect", net).stdout
+    assert "Channels that can only be cut together" in text
+
+
+def test_a_speed_that_is_measured(net, tmp_path):
+    out = tmp_path / "out.onnx"
+    arguments = ["--method", "channels_l1", "--speedup", 1.01, "--round-to", 1, "--latency-batch", 64]
+    result = program("prune", net, "-o", out, *arguments, "--seconds", 0.4, "--threads", 1, "--json")
+    document = json.loads(result.stdout)
+    assert document["latency"]["batch"] == 64 and document["latency"]["after_ms"] > 0
+    assert document["sizes"][-1]["macs"] < document["sizes"][0]["macs"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--method", "magnitude", "--sparsity", 1.0], "must be in [0, 1), is 1"),
+        (["--method", "magnitude", "--sparsity", -0.1], "must be in [0, 1), is -0.1"),
+        (["--method", "magnitude"], "give one target"),
+        (["--method", "magnitude", "--sparsity", 0.5, "--macs", 0.5], "give one target"),
+        (["--method", "magnitude", "--macs", 0.5], "for methods that cut channels"),
+        (["--method", "magnitud", "--sparsity", 0.5], "did you mean 'magnitude'"),
+        (["--method", "channels_l4", "--macs", 0.5], "did you mean 'channels_l"),
+        (["--method", "channels_l1", "--macs", 0.0], "(0, 1], not 0"),
+        (["--method", "channels_l1", "--macs", 0.001], "cannot be reached"),
+        (["--method", "channels_l1", "--speedup", 0.5], "above 1"),
+        (["--method", "channels_l1", "--sparsity", 0.99], "cannot go: only"),
+        (["--method", "channels_l1", "--macs", 0.5, "--ignore", "stam"], "did you mean 'st"),
+        (["--method", "channels_l1", "--macs", 0.5, "--structure", "2:4"], "--structure is for masks"),
+        (["--method", "channels_l1", "--macs", 0.5, "--limit-layer", "stem"], "PATTERN=PART"),
+        (["--method", "channels_l1", "--size", "much"], "size budget 'much'"),
+        (["--method", "magnitude", "--sparsity", 0.5, "--ignore", "nothing*"], "no parameter matches"),
+        (["--method", "magnitude", "--sparsity", 0.5, "--structure", "4:2"], "fewer than 2 of 2"),
+        (["--method", "magnitude", "--sparsity", 0.5, "--structure", "cube"], "'cube' is no structure"),
+        (["--method", "magnitude", "--sparsity", 0.5, "--structure", "2:64"], "no weight can be pruned so"),
+        (["--method", "sparsegpt", "--sparsity", 0.5], "give --data"),
+        (["--method", "channels_taylor", "--macs", 0.5], "give --data"),
+        (["--method", "magnitude", "--sparsity", 0.5, "--metric", "top1"], "without --data"),
+        (
+            ["--method", "magnitude", "--sparsity", 0.5, "--engine", "onnxruntim"],
+            "did you mean 'onnxruntime'",
+        ),
+    ],
+)
+def test_bad_input(net, tmp_path, arguments, complaint):
+    message = program("prune", net, "-o", tmp_path / "out.onnx", *arguments, status=2).stderr
+    assert complaint in message, message
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_models_that_cannot_be_pruned(net, tmp_path):
+    sparse = tmp_path / "sparse.onnx"
+    prune(net, "-o", sparse, "--method", "magnitude", "--sparsity", 0.8)
+    again = ["--method", "magnitude", "--sparsity", 0.5]
+    assert "pruned already" in program("prune", sparse, "-o", tmp_path / "b.onnx", *again, status=2).stderr
+    assert "overwrite" in program("prune", net, "-o", net, *again, status=2).stderr
+    model = onnx.load(net)
+    values = onnx.numpy_helper.to_array(model.graph.initializer[5]).copy()
+    values[3] = np.nan
+    model.graph.initializer[5].CopyFrom(onnx.numpy_helper.from_array(values, "inner.weight"))
+    broken = tmp_path / "nan.onnx"
+    onnx.save(model, broken)
+    for arguments in (again, ["--method", "channels_l1", "--macs", 0.5]):
+        message = program("prune", broken, "-o", tmp_path / "b.onnx", *arguments, status=2).stderr
+        assert "NaN" in message and "inner.weight" in message
+    assert not (tmp_path / "b.onnx").exists()
