@@ -75,6 +75,7 @@ struct PruneOptions {
     v.field("score_batches", score_batches, "batches for scores and distributions that look at samples",
             at_least(1));
   }
+  bool is_one_shot() const;
   void check() const;  // throws Error for settings that do not fit each other
 };
 
