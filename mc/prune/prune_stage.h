@@ -85,6 +85,7 @@ struct PruneOptions {
     v.field("gate_threshold", gate_threshold, "of soft_movement: a gate is open above it",
             between(0.001, 0.499));
   }
+  bool is_one_shot() const;
   void check() const;  // throws Error for settings that do not fit each other
 };
 
