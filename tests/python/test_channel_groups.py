@@ -13,7 +13,6 @@ pytest.importorskip("onnxscript")  # what torch.onnx.export needs
 transformers = pytest.importorskip("transformers")
 
 from models.cases import CASES, Case, Input, image
-from models.convolutional import conv_norm
 from models.export import WAYS
 from models.running import BUILD
 from torch import nn
@@ -82,23 +81,6 @@ class GroupNet(nn.Module):
         return self.classifier(nn.functional.pixel_shuffle(self.up(x), 2))
 
 
-class ShuffleNet(nn.Module):
-    """Zhang et al. 2018: channels change places between grouped convolutions."""
-
-    def __init__(self, channels=24, groups=3, classes=5):
-        super().__init__()
-        self.groups = groups
-        self.stem = conv_norm(3, channels, 3, 2)
-        self.first = conv_norm(channels, channels, 1, groups=groups)
-        self.second = conv_norm(channels, channels, 1, groups=groups)
-        self.classifier = nn.Linear(channels, classes)
-
-    def forward(self, image):
-        x = self.first(self.stem(image))
-        x = x.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
-        return self.classifier(self.second(x).mean((2, 3)))
-
-
 class Llama(nn.Module):
     """Rotary positions, RMS norm, gated feed-forward, and two heads of queries for one of keys."""
 
@@ -126,7 +108,6 @@ WORDS = {"input_ids": Input(("batch", 9), words=60)}
 OWN = {
     "densenet": Case(DenseNet, image()),
     "groupnet": Case(GroupNet, image()),
-    "shufflenet": Case(ShuffleNet, image()),
     "llama": Case(Llama, WORDS),
 }
 # Groups that can be cut, and how many of them are exact (no normalization over their channels).
@@ -140,7 +121,6 @@ EXPECTED = {
     "tagger-preserving": (2, 2),  # both layers share the zeros that they begin with
     "densenet-preserving": (15, 15),
     "groupnet-preserving": (2, 2),
-    "shufflenet-preserving": (3, 3),
     "llama-preserving": (5, 4),
 }
 
