@@ -143,8 +143,8 @@ TEST(ChannelRules, ConcatSplitAndSliceShift) {
   for (const ChannelGroup& group : groups) {
     if (group.obstacle.empty()) sizes.emplace_back(group.name, group.channels);
   }
-  EXPECT_THAT(sizes, ElementsAre(std::pair("wa", 2), std::pair("wa#2", 2), std::pair("wb", 2),
-                                 std::pair("wb#2", 3)))
+  EXPECT_THAT(sizes,
+              ElementsAre(std::pair("wa", 2), std::pair("wa#2", 2), std::pair("wb", 2), std::pair("wb#2", 3)))
       << "one channel alone cannot go";
   const Model cut = cut_channels(model, {{"wa#2", {0}}, {"wb#2", {1, 2}}});
   const Node* split = nullptr;
