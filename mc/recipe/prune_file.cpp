@@ -68,7 +68,7 @@ class FilePruner {
     MC_CHECK(!options().data.empty() || options().metric.empty(),
              "{} cannot be measured without --data; leave --metric out", options().metric);
     engine_ = judging_engine(find_engine(options().engine).name(), report_.engine_note);
-    MC_CHECK(options().target.kind != PruneTarget::Kind::kSpeedup || report_.engine_note.empty(),
+    MC_CHECK(options().target.kind != PruneGoal::Kind::kSpeedup || report_.engine_note.empty(),
              "--speedup is measured on {}: {}", options().engine, report_.engine_note);
   }
 
@@ -155,19 +155,19 @@ class FilePruner {
   }
 
   ChannelPlan plan_for_target(const ChannelChoice& choice) {
-    const PruneTarget& target = options().target;
+    const PruneGoal& target = options().target;
     switch (target.kind) {
-      case PruneTarget::Kind::kSparsity:
+      case PruneGoal::Kind::kSparsity:
         return plan_ratio(choice, target.value);
-      case PruneTarget::Kind::kMacs:
+      case PruneGoal::Kind::kMacs:
         return plan_channels(choice, model_macs, target.value * model_macs(model_), "MACs");
-      case PruneTarget::Kind::kParameters:
+      case PruneGoal::Kind::kParameters:
         return plan_channels(choice, model_parameters, target.value * model_parameters(model_), "parameters");
-      case PruneTarget::Kind::kSize: {
+      case PruneGoal::Kind::kSize: {
         const double whole = target.relative ? model_bytes(model_) : 1;
         return plan_channels(choice, model_bytes, target.value * whole, "bytes");
       }
-      case PruneTarget::Kind::kSpeedup:
+      case PruneGoal::Kind::kSpeedup:
         break;
     }
     LatencyOptions latency;
