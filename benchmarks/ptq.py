@@ -92,13 +92,23 @@ def quantize_with_nncf(arguments):
     print(time.perf_counter() - start)
 
 
-def export_resnet50(path, any_batch):
+def prepare(arguments):
+    """In a process of its own, whose memory would count as that of the programs that it starts."""
+    images = np.random.default_rng(0).standard_normal((int(arguments.samples), 3, 224, 224), np.float32)
+    np.savez(arguments.data, input=images)
+    if arguments.model:
+        return
     import torch
     from networks import NETWORKS, export
 
     torch.manual_seed(0)
     make, _, _ = NETWORKS["resnet50"]
-    export(make(), torch.randn(2 if any_batch else 1, 3, 224, 224), path, training=False, any_batch=any_batch)
+    any_batch = not arguments.fixed_batch
+    inputs = torch.randn(2 if any_batch else 1, 3, 224, 224)
+    export(make(), inputs, arguments.output, training=False, any_batch=any_batch)
+
+
+CHILDREN = {"prepare": prepare, "nncf": quantize_with_nncf}
 
 
 def parse():
@@ -120,16 +130,14 @@ def parse():
 def main():
     arguments = parse()
     if arguments.child:
-        (quantize_with_nncf if arguments.child == "nncf" else quantize_with_peer)(arguments)
+        CHILDREN.get(arguments.child, quantize_with_peer)(arguments)
         return
     counts = [int(count) for count in arguments.samples.split(",")]
     with tempfile.TemporaryDirectory() as folder:
         model = arguments.model or f"{folder}/resnet50.onnx"
-        if not arguments.model:
-            export_resnet50(model, not arguments.fixed_batch)
         data = f"{folder}/samples.npz"
-        images = np.random.default_rng(0).standard_normal((max(counts), 3, 224, 224), np.float32)
-        np.savez(data, input=images)
+        making = ["--child", "prepare", "--samples", str(max(counts)), "--data", data, "--output", model]
+        subprocess.run([sys.executable, *sys.argv, *making], check=True)
         peaks = {}
         print(f"{'who':14}{'method':16}{'samples':>8}{'seconds':>9}{'peak MB':>9}")
         for count in counts:
@@ -144,7 +152,7 @@ def main():
                 print(f"{who:14}{method:16}{count:8}{seconds:9.2f}{peak:9.0f}", flush=True)
                 if who == "ours":
                     peaks.setdefault(method, []).append(peak)
-        for method, values in peaks.items():
+        for method, values in peaks.items() if len(counts) > 1 else ():
             print(
                 f"memory of {method}: {values[-1] / values[0]:.3f} x from {counts[0]} to {counts[-1]} samples"
             )

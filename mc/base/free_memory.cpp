@@ -18,6 +18,8 @@ void keep_free_memory() {
 #ifdef __GLIBC__
   mallopt(M_MMAP_MAX, 0);         // no threshold would do: glibc takes none beyond 32 MiB
   mallopt(M_TRIM_THRESHOLD, -1);  // never
+  // What one thread frees, another can take: threads that make batches have heaps of their own otherwise.
+  mallopt(M_ARENA_MAX, 1);
 #endif
 }
 

@@ -27,7 +27,7 @@ LoaderOptions calibration_loading(const Graph& graph, const Dataset& dataset,
   options.normalization = normalization;
   options.device = device;
   options.batch_size = shapes_vary(dataset) ? 1 : kBatch;
-  options.ahead = 2;
+  options.ahead = 1;  // a batch is read much faster than it is run
   if (const int64_t fixed = fixed_batch(graph); fixed > 0) {
     MC_CHECK(dataset.size() >= fixed, "calibrate: the model's batch is fixed to {}, there are {} samples",
              fixed, dataset.size());

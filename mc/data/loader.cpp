@@ -71,15 +71,20 @@ struct Loader::Impl {
     return batch;
   }
 
-  // False when the epoch was given up meanwhile.
-  bool offer(Batch batch) {
+  // Before a batch is made, not after, so that no more than `ahead` of them lie here. False when the epoch
+  // was given up meanwhile.
+  bool wait_for_room() {
     std::unique_lock lock(mutex);
     taken.wait(lock, [&] { return stopping || static_cast<int64_t>(ready.size()) < options.ahead; });
-    if (stopping) return false;
-    ready.push_back(std::move(batch));
-    lock.unlock();
+    return !stopping;
+  }
+
+  void add(Batch batch) {
+    {
+      const std::lock_guard lock(mutex);
+      ready.push_back(std::move(batch));
+    }
     made.notify_one();
-    return true;
   }
 
   void run(uint64_t epoch, int64_t first) {
@@ -95,7 +100,8 @@ struct Loader::Impl {
         const int64_t begin = batch * options.batch_size,
                       end = std::min(begin + options.batch_size, samples());
         std::span<const int64_t> part(indices.data() + begin, static_cast<size_t>(end - begin));
-        if (!offer(read(part, epoch))) break;
+        if (!wait_for_room()) break;
+        add(read(part, epoch));
       }
     } catch (Error& failure) {
       failure.add_context(fmt::format("reading batch {} of {}", batch + 1, dataset->description()));

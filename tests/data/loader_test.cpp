@@ -135,9 +135,9 @@ TEST(Loader, ReadsAheadButNotFurther) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     return set->reads.load();
   };
-  EXPECT_EQ(reads_settle_at(4), 4);  // three ready and one in hand
+  EXPECT_EQ(reads_settle_at(3), 3);
   loader.next();
-  EXPECT_EQ(reads_settle_at(5), 5);
+  EXPECT_EQ(reads_settle_at(4), 4);
 }
 
 TEST(Loader, ThrowsTheReadersErrorAtItsBatch) {
