@@ -10,6 +10,7 @@
 #include "mc/module/mode_guard.h"
 #include "mc/ops/fake_quantize.h"
 #include "mc/quantize/extract.h"
+#include "mc/quantize/quantize.h"
 #include "mc/quantize/quantized_layers.h"
 #include "mc/quantize/quantizer_lookup.h"
 

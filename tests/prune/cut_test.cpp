@@ -30,7 +30,7 @@ Model network(const std::string& name) {
   return model;
 }
 
-at::Tensor images(int64_t count) {
+at::Tensor cut_images(int64_t count) {
   at::manual_seed(4);
   return at::randn({count, 3, 32, 32});
 }
@@ -38,7 +38,7 @@ at::Tensor images(int64_t count) {
 TEST(CutChannels, NetworksEqualTheirMaskedOnes) {
   for (const char* name : {"resnet8", "mobilenet_v3_small", "vit"}) {
     SCOPED_TRACE(name);
-    testing::expect_consistent(network(name), {images(1)}, 3);
+    testing::expect_consistent(network(name), {cut_images(1)}, 3);
   }
 }
 
@@ -54,7 +54,7 @@ TEST(CutChannels, CutsComposeInAnyOrder) {
   const Model model = network("resnet8");
   const std::vector<ChannelGroup> groups = channel_groups(model);
   const std::string a = groups[0].name, b = groups[1].name;
-  const at::Tensor x = images(1);
+  const at::Tensor x = cut_images(1);
   const Model together = cut_channels(model, {{b, {3, 1}}, {a, {0}}});
   const Model one_by_one = cut_channels(cut_channels(model, {{a, {0}}}), {{b, {1, 3}}});
   EXPECT_EQ(difference(run_model(together, {x})[0], run_model(one_by_one, {x})[0]), 0);

@@ -65,7 +65,7 @@ constexpr const char* kTwoLayers = R"(
   net (float[N,5] x) => (float[N,3] y)
   { h = MatMul (x, "fc1")  a = Relu (h)  y = MatMul (a, "fc2") })";
 
-Model two_layers() {
+Model scored_layers() {
   at::manual_seed(3);
   Model model = parse_model(kTwoLayers);
   model.graph.add_initializer("fc1", to_constant(at::randn({5, 6})));
@@ -193,7 +193,7 @@ TEST(DataScores, RunningStatisticsStayAsTheyWere) {
 
 // Section 4 of the paper: in a network without biases every layer carries the whole flow.
 TEST(Synflow, ConservesTheFlowOverLayers) {
-  GraphModule module(two_layers());
+  GraphModule module(scored_layers());
   const at::Tensor one = module.tensor("fc1").detach().clone(), two = module.tensor("fc2").detach().clone();
   const std::vector<at::Tensor> flow = synaptic_flow(module, {"fc1", "fc2"}, {at::ones({1, 5})});
   const double whole = at::matmul(at::ones({1, 5}), at::matmul(one.abs(), two.abs())).sum().item<double>();
@@ -206,7 +206,7 @@ TEST(Synflow, ConservesTheFlowOverLayers) {
 
 // The flow of two linear layers is |w1_ij| * sum_k |w2_jk|; the paper's algorithm with these, in plain loops.
 TEST(SynflowScore, IsTheOrderInWhichTheAlgorithmRemoves) {
-  GraphModule module(two_layers());
+  GraphModule module(scored_layers());
   at::Tensor one = module.tensor("fc1").detach().abs().clone(),
              two = module.tensor("fc2").detach().abs().clone();
   const ScoreContext context = context_of(module, {}, {});
@@ -231,7 +231,7 @@ TEST(SynflowScore, IsTheOrderInWhichTheAlgorithmRemoves) {
 }
 
 TEST(SynflowScore, WhatIsMaskedGoesFirstAndOnlyGraphsCanBeRun) {
-  GraphModule module(two_layers());
+  GraphModule module(scored_layers());
   ScoreContext context = context_of(module, {}, {});
   context.weights[0].mask = at::ones({5, 6}, at::kBool);
   context.weights[0].mask[2] = false;
@@ -244,7 +244,7 @@ TEST(SynflowScore, WhatIsMaskedGoesFirstAndOnlyGraphsCanBeRun) {
 }
 
 TEST(Synflow, SaysWhereTheFlowLeavesTheRangeAndWhichDimensionIsOpen) {
-  GraphModule module(two_layers());
+  GraphModule module(scored_layers());
   {
     at::NoGradGuard no_grad;
     module.tensor("fc1").fill_(1e30F);
@@ -265,7 +265,7 @@ TEST(Wanda, IsWeightTimesTheNormOfItsInput) {
 }
 
 TEST(WandaScore, RanksWithinTheRowsOfEachOutput) {
-  GraphModule module(two_layers());
+  GraphModule module(scored_layers());
   const at::Tensor x = at::randn({20, 5}) * at::tensor({1.0F, 5.0F, 0.1F, 2.0F, 1.0F});
   const at::Tensor y = at::randn({9, 5});
   const std::vector<ScoreTensor> scores = make_wanda_score()->compute(context_of(module, {x, y}, {}));

@@ -30,7 +30,7 @@ TEST(Pattern, DenseAndUnstructured) {
 TEST(Pattern, NOfM) {
   for (const auto& [n, m] : {std::pair<int64_t, int64_t>{2, 4}, {1, 4}, {4, 8}}) {
     // The n largest of m random numbers stay, along the inputs.
-    const at::Tensor order = at::rand({16, 64 / m, m, 9}).argsort(2).argsort(2);
+    const at::Tensor order = at::rand({16, 64 / m, m, 9}).argsort(false, 2, false).argsort(false, 2, false);
     const at::Tensor mask = order.ge(n).reshape({16, 64, 9});
     const at::Tensor weight = random_weight({16, 64, 9}).masked_fill(mask, 0);
     const std::string name = std::to_string(n) + ":" + std::to_string(m);
@@ -72,7 +72,7 @@ bool faster_on(const std::vector<EngineGain>& gains, const std::string& engine) 
 
 TEST(EngineGains, OnlyTheHardwaresPatternAndCuts) {
   using Kind = SparsityPattern::Kind;
-  for (const std::string& engine : {"onnxruntime", "openvino", "torch", "tensorrt"}) {
+  for (const std::string engine : {"onnxruntime", "openvino", "torch", "tensorrt"}) {
     EXPECT_FALSE(faster_on(engine_gains({Kind::kUnstructured, 0.9, 0, 0, 0}), engine));
     EXPECT_TRUE(faster_on(engine_gains({Kind::kChannels, 0.5, 0, 0, 4}), engine));
     EXPECT_EQ(faster_on(engine_gains({Kind::kNToM, 0.5, 2, 4, 0}), engine), engine == "tensorrt");

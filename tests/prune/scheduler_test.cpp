@@ -25,7 +25,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
-constexpr const char* kNet = R"(
+constexpr const char* kScheduledNet = R"(
   <ir_version: 8, opset_import: ["" : 17]>
   net (float[N,4] x) => (float[N,3] y)
   <float[8,4] "fc1.weight" = {0.1,-0.2,0.3,-0.4, 0.5,-0.6,0.7,-0.8, 0.9,-1.0,1.1,-1.2, 1.3,-1.4,1.5,-1.6,
@@ -159,7 +159,7 @@ TEST(IterativePruning, InitialSparsityHoldsFromTheBeginning) {
 }
 
 TEST(OneShotPruning, GraphModuleHoldsTheMasks) {
-  GraphModule module(parse_model(kNet));
+  GraphModule module(parse_model(kScheduledNet));
   OneShotPruningScheduler scheduler(module, once(0.5));
   EXPECT_THAT(module.masked(), UnorderedElementsAre("fc1.weight", "fc2.weight"));
   EXPECT_DOUBLE_EQ(scheduler.sparsity(), 0.5);
@@ -234,7 +234,7 @@ TEST(Pruning, NotToPruneGoesBeforeExplicit) {
 }
 
 TEST(Pruning, OverridesByNameAndPattern) {
-  GraphModule module(parse_model(kNet));
+  GraphModule module(parse_model(kScheduledNet));
   OneShotPruningConfig config = once(0.5);
   config.weights["fc2.*"].not_to_prune = true;
   config.weights["fc1.weight"].kwargs = PruneKwargs{.target_sparsity = 0.25};
@@ -244,7 +244,7 @@ TEST(Pruning, OverridesByNameAndPattern) {
 }
 
 TEST(Pruning, AnotherMethodForOneWeight) {
-  GraphModule module(parse_model(kNet));
+  GraphModule module(parse_model(kScheduledNet));
   OneShotPruningConfig config = once(0.75);
   config.weights["fc1.weight"].pruning_fn = "n_m_magnitude";
   OneShotPruningScheduler scheduler(module, config);
@@ -253,7 +253,7 @@ TEST(Pruning, AnotherMethodForOneWeight) {
 }
 
 TEST(Pruning, GroupsShareAThreshold) {
-  GraphModule module(parse_model(kNet));
+  GraphModule module(parse_model(kScheduledNet));
   OneShotPruningConfig config;
   config.pruning_fn = "global_unstructured_magnitude";
   config.pruning_fn_default_kwargs.group_target_sparsity = 0.5;
@@ -263,7 +263,7 @@ TEST(Pruning, GroupsShareAThreshold) {
   EXPECT_NEAR(scheduler.sparsity(), 0.5, 1e-9);
   EXPECT_EQ(module.mask("fc2.weight").logical_not().sum().item<int64_t>(), std::floor(threshold));
 
-  GraphModule apart(parse_model(kNet));
+  GraphModule apart(parse_model(kScheduledNet));
   config.pruning_fn = "grouped_unstructured_magnitude";
   config.weights["fc2.weight"].kwargs = PruneKwargs{.group = "other"};
   OneShotPruningScheduler grouped(apart, config);
@@ -360,7 +360,7 @@ TEST(Regrow, CyclesBringWeightsBack) {
 TEST(Pruning, StateGoesOnBitForBit) {
   const auto run = [](int stop_at) {
     at::manual_seed(7);
-    auto module = std::make_unique<GraphModule>(parse_model(kNet));
+    auto module = std::make_unique<GraphModule>(parse_model(kScheduledNet));
     IterativePruningConfig config = steps(12, 0.8);
     config.pruning_fn_default_kwargs.threshold_decay = 0.3;
     config.weights["fc2.weight"].pruning_fn = "unstructured_neural_wiring";
@@ -371,7 +371,7 @@ TEST(Pruning, StateGoesOnBitForBit) {
         std::map<std::string, at::Tensor> values, saved;
         for (const auto& [name, tensor] : state) values[name] = tensor.detach().clone();
         for (const auto& [name, tensor] : scheduler->save()) saved[name] = tensor.clone();
-        module = std::make_unique<GraphModule>(parse_model(kNet));
+        module = std::make_unique<GraphModule>(parse_model(kScheduledNet));
         module->load_state(values);
         config.initial_step = step;
         scheduler = std::make_unique<IterativePruningScheduler>(*module, config);
@@ -394,7 +394,7 @@ TEST(Pruning, StateGoesOnBitForBit) {
 
 TEST(Pruning, GoesOnFromMasksThatAreThere) {
   at::manual_seed(8);
-  GraphModule module(parse_model(kNet));
+  GraphModule module(parse_model(kScheduledNet));
   {
     OneShotPruningScheduler first(module, once(0.5));
   }
@@ -426,7 +426,7 @@ TEST(CustomMask, HoldsTheMaskOnAnyModule) {
   shake(net);
   EXPECT_EQ(get_tensor_sparsity_ratio(net.fc->weight), 0);
 
-  GraphModule module(parse_model(kNet));
+  GraphModule module(parse_model(kScheduledNet));
   custom_mask_pruning(module, "fc2.weight", at::zeros({3, 8}));
   EXPECT_EQ(get_tensor_sparsity_ratio(module.tensor("fc2.weight")), 1);
   lock_tensor_sparsity_pattern(module, "fc1.weight");
@@ -478,7 +478,7 @@ TEST(Pruning, RefusesBadInputBeforeAnyWeightChanges) {
   EXPECT_THAT(complaint([](Config&) {}), HasSubstr("conv.weight"));
   EXPECT_TRUE(at::equal(net.fc->weight, before));
 
-  GraphModule pruned(parse_model(kNet));
+  GraphModule pruned(parse_model(kScheduledNet));
   {
     OneShotPruningScheduler first(pruned, once(0.9));
   }
