@@ -52,11 +52,13 @@ class Prover {
     return model.engine_note.empty() ? deploy_.engines : std::vector<std::string>{kOurEngine};
   }
 
-  // Also where a model that is compared with this one runs.
+  // Also where a model that is measured against this one runs.
   std::vector<std::string> engines_to_evaluate(const ExportedModel& model) const {
     std::vector<std::string> engines = engines_of(model);
-    const bool ours =
-        std::ranges::any_of(proof_.models, [](const auto& m) { return !m.engine_note.empty(); });
+    const bool ours = std::ranges::any_of(proof_.models, [&](const ExportedModel& other) {
+      const bool reads = other.original == model.name || proof_.reference == model.name;
+      return reads && !other.engine_note.empty();
+    });
     if (ours && std::ranges::find(engines, kOurEngine) == engines.end()) engines.emplace_back(kOurEngine);
     return engines;
   }

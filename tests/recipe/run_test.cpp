@@ -12,6 +12,7 @@
 #include "mc/deploy/engine.h"
 #include "mc/onnx/onnx.h"
 #include "mc/recipe/preprocess.h"
+#include "mc/recipe/process.h"
 #include "mc/recipe/run_folder.h"
 #include "tests/base/error_of.h"
 #include "tests/recipe/tiny_data.h"
@@ -38,6 +39,7 @@ class RunRecipe : public testing::Test {
  protected:
   RunRecipe() { write_tiny_data(folder_ / "data"); }
   void TearDown() override {
+    use_threads(0);  // of the process, which other tests share
     set_interrupted(false);
     set_log_sink(nullptr);
   }
