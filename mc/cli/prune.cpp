@@ -26,9 +26,9 @@ struct PruneArguments {
   bool json = false;
 };
 
-PruneTarget target_of(const PruneArguments& arguments) {
-  using Kind = PruneTarget::Kind;
-  std::vector<PruneTarget> given;
+PruneFileTarget target_of(const PruneArguments& arguments) {
+  using Kind = PruneFileTarget::Kind;
+  std::vector<PruneFileTarget> given;
   const auto add = [&](Kind kind, const std::optional<double>& value) {
     if (value) given.push_back({kind, *value, false});
   };

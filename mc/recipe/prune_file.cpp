@@ -68,7 +68,7 @@ class FilePruner {
     MC_CHECK(!options().data.empty() || options().metric.empty(),
              "{} cannot be measured without --data; leave --metric out", options().metric);
     engine_ = judging_engine(find_engine(options().engine).name(), report_.engine_note);
-    MC_CHECK(options().target.kind != PruneTarget::Kind::kSpeedup || report_.engine_note.empty(),
+    MC_CHECK(options().target.kind != PruneFileTarget::Kind::kSpeedup || report_.engine_note.empty(),
              "--speedup is measured on {}: {}", options().engine, report_.engine_note);
   }
 
@@ -155,19 +155,19 @@ class FilePruner {
   }
 
   ChannelPlan plan_for_target(const ChannelChoice& choice) {
-    const PruneTarget& target = options().target;
+    const PruneFileTarget& target = options().target;
     switch (target.kind) {
-      case PruneTarget::Kind::kSparsity:
+      case PruneFileTarget::Kind::kSparsity:
         return plan_ratio(choice, target.value);
-      case PruneTarget::Kind::kMacs:
+      case PruneFileTarget::Kind::kMacs:
         return plan_channels(choice, model_macs, target.value * model_macs(model_), "MACs");
-      case PruneTarget::Kind::kParameters:
+      case PruneFileTarget::Kind::kParameters:
         return plan_channels(choice, model_parameters, target.value * model_parameters(model_), "parameters");
-      case PruneTarget::Kind::kSize: {
+      case PruneFileTarget::Kind::kSize: {
         const double whole = target.relative ? model_bytes(model_) : 1;
         return plan_channels(choice, model_bytes, target.value * whole, "bytes");
       }
-      case PruneTarget::Kind::kSpeedup:
+      case PruneFileTarget::Kind::kSpeedup:
         break;
     }
     LatencyOptions latency;

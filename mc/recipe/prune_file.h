@@ -16,7 +16,7 @@
 namespace mc {
 
 // How far: exactly one of them.
-struct PruneTarget {
+struct PruneFileTarget {
   enum class Kind { kSparsity, kMacs, kParameters, kSize, kSpeedup };
   Kind kind = Kind::kSparsity;
   // kSparsity: part of the weights that become zero, or of the channels that go, [0, 1). kMacs, kParameters:
@@ -25,13 +25,13 @@ struct PruneTarget {
   double value = 0;
   bool relative = false;
 };
-std::string name_of(PruneTarget::Kind kind);  // "sparsity", "macs", "params", "size", "speedup"
+std::string name_of(PruneFileTarget::Kind kind);  // "sparsity", "macs", "params", "size", "speedup"
 
 struct PruneFileOptions {
   std::filesystem::path model;
   std::filesystem::path output;
   std::string method;  // of prune_file_methods()
-  PruneTarget target;
+  PruneFileTarget target;
   std::string data;  // as open_dataset takes it; may be empty where the method needs none
   std::string structure = "unstructured";  // of masks (parse_structure)
   std::optional<bool> global;  // one ranking over all layers; by default of channels, not of masks

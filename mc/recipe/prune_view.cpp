@@ -32,43 +32,43 @@ double zeros_of(const at::Tensor& tensor) {
   return tensor.detach().eq(0).sum().item<double>();
 }
 
-void check_target(const PruneTarget& target, bool channels) {
+void check_target(const PruneFileTarget& target, bool channels) {
   const double value = target.value;
   switch (target.kind) {
-    case PruneTarget::Kind::kSparsity:
+    case PruneFileTarget::Kind::kSparsity:
       MC_CHECK(value >= 0 && value < 1, "the sparsity must be in [0, 1), is {}", value);
       break;
-    case PruneTarget::Kind::kMacs:
-    case PruneTarget::Kind::kParameters:
+    case PruneFileTarget::Kind::kMacs:
+    case PruneFileTarget::Kind::kParameters:
       MC_CHECK(value > 0 && value <= 1, "--{} is the part that stays, in (0, 1], not {}",
                name_of(target.kind), value);
       break;
-    case PruneTarget::Kind::kSize:
+    case PruneFileTarget::Kind::kSize:
       MC_CHECK(value > 0, "--size must be above 0, is {}", value);
       break;
-    case PruneTarget::Kind::kSpeedup:
+    case PruneFileTarget::Kind::kSpeedup:
       MC_CHECK(value > 1, "--speedup is above 1 (2.0: twice as fast), not {}", value);
       break;
   }
-  MC_CHECK(channels || target.kind == PruneTarget::Kind::kSparsity,
+  MC_CHECK(channels || target.kind == PruneFileTarget::Kind::kSparsity,
            "--{} is for methods that cut channels (channels_l1, ...): zeros alone leave {} as they are; give "
            "--sparsity",
-           name_of(target.kind), target.kind == PruneTarget::Kind::kSpeedup ? "speed" : "shapes");
+           name_of(target.kind), target.kind == PruneFileTarget::Kind::kSpeedup ? "speed" : "shapes");
 }
 
 }  // namespace
 
-std::string name_of(PruneTarget::Kind kind) {
+std::string name_of(PruneFileTarget::Kind kind) {
   switch (kind) {
-    case PruneTarget::Kind::kSparsity:
+    case PruneFileTarget::Kind::kSparsity:
       return "sparsity";
-    case PruneTarget::Kind::kMacs:
+    case PruneFileTarget::Kind::kMacs:
       return "macs";
-    case PruneTarget::Kind::kParameters:
+    case PruneFileTarget::Kind::kParameters:
       return "params";
-    case PruneTarget::Kind::kSize:
+    case PruneFileTarget::Kind::kSize:
       return "size";
-    case PruneTarget::Kind::kSpeedup:
+    case PruneFileTarget::Kind::kSpeedup:
       break;
   }
   return "speedup";

@@ -289,3 +289,50 @@ def test_models_that_cannot_be_pruned(net, tmp_path):
         message = program("prune", broken, "-o", tmp_path / "b.onnx", *arguments, status=2).stderr
         assert "NaN" in message and "inner.weight" in message
     assert not (tmp_path / "b.onnx").exists()
+
+
+def test_a_stage_that_cuts(net, data, tmp_path):
+    """Channels go while training, quantization follows, and what is exported is the smaller network."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"""
+        name: cut
+        data: {{format: npz, train: {data}, test: {data}}}
+        model: {{onnx: {net}}}
+        stages:
+          - name: pruned
+            epochs: 4
+            batch_size: 8
+            optimizer: {{sgd: {{lr: 0.01}}}}
+            prune: {{method: channels_taylor, macs: 0.5, cuts: 2, round_to: 1, slimming: 0.0001, group_lasso: 0.0001}}
+          - {{name: int8, epochs: 1, batch_size: 8, optimizer: {{sgd: {{lr: 0.001}}}}, quantize: {{}}}}
+        deploy: {{engines: [onnxruntime, torch], seconds: 0}}
+        """
+    )
+    folder = tmp_path / "run"
+    results = json.loads(program("run", recipe, "--output", folder, "--json").stdout)
+    models = {model["name"]: model for model in results["models"]}
+    assert models["original"]["macs"] == macs_of(SHAPES)
+    assert 0.35 * macs_of(SHAPES) < models["pruned"]["macs"] <= 0.5 * macs_of(SHAPES)
+    assert models["int8"]["macs"] == models["pruned"]["macs"]
+    assert models["pruned"]["parameters"] < models["original"]["parameters"]
+    stage = {t.name: t.dims for t in onnx.load(folder / "stages/pruned.onnx").graph.initializer}
+    assert stage["stem.weight"][0] == stage["norm.mean"][0] == stage["head.weight"][1]
+    values = {(row["model"], row["engine"]): row["value"] for row in results["evaluations"]}
+    assert values[("pruned", "onnxruntime")] == values[("pruned", "torch")]
+    assert "Exported models" in program("report", folder).stdout
+
+
+def test_recipes_say_what_does_not_fit(net, data, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    for keys, complaint in [
+        ("macs: 0.5, parameters: 0.5", "one of macs, parameters and channel_ratio"),
+        ("macs: 1.5", "macs"),
+        ("begin: 0.8, end: 0.2", "before begin"),
+    ]:
+        recipe.write_text(
+            f"name: cut\ndata: {{format: npz, train: {data}, test: {data}}}\nmodel: {{onnx: {net}}}\n"
+            f"stages: [{{name: a, prune: {{method: channels_l1, {keys}}}}}]\n"
+        )
+        message = program("run", recipe, "--check", status=2).stderr
+        assert complaint in message, message
