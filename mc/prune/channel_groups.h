@@ -36,7 +36,7 @@ struct ChannelGroup {
   std::string name;
   int64_t channels = 0;
   std::vector<ChannelMember> members;  // initializers in the order of their first use
-  std::vector<size_t> producers;  // the members with `produces`: importance is read here
+  std::vector<size_t> producers;       // the members with `produces`: importance is read here
   // The model without a channel equals the model with zeros there. False where an operator normalizes over
   // the channels (LayerNormalization, a mean) or multiplies two values over them: `inexact` says which.
   bool exact = true;

@@ -423,6 +423,27 @@ TEST(ChannelRules, SequencesOfPartsAreSplits) {
   expect_consistent(model, {image({1, 2, 4, 4})});
 }
 
+TEST(ChannelRules, QuantizedWeightsWithAScaleForEachRow) {
+  Model model = random_model(graph("(float[N,4] x) => (float[N,2] y)", R"(
+  w = DequantizeLinear <axis = 0> (codes, scale)
+  a = Gemm <transB = 1> (x, w)
+  y = Gemm <transB = 1> (a, last))"),
+                             Weights{{"scale", {5}}, {"last", {2, 5}}});
+  std::vector<int8_t> codes(20);
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<int8_t>(7 * i % 23) - 11;
+  model.graph.set_initializer("codes", Tensor::of<int8_t>(DType::kInt8, {5, 4}, codes));
+  EXPECT_THAT(only_group(model), ElementsAre("codes:0*1", "scale:0*1", "last:1*1"));
+  expect_consistent(model, {image({2, 4})});
+}
+
+TEST(ChannelRules, HugeAxesAreNobodysChannels) {
+  const Model model = parse_model(graph("(float[4000000000000,9] x) => (float[4000000000000,9] y)", R"(
+  a = Concat <axis = 0> (x, x)
+  b = Concat <axis = 0> (a, a)
+  y = Relu (x))"));
+  EXPECT_THAT(channel_groups(model), IsEmpty());
+}
+
 TEST(ChannelRules, WhatIsNeededWholeSaysWhy) {
   const Model model = random_model(
       graph("(float[N,2,4,4] x) => (float[N,4,4,4] y, float[N,5,4,4] z)", R"(
