@@ -57,7 +57,7 @@ void expect_like_sorting(Selection selection) {
 
 TEST(SelectLargest, AgreesWithSortingAtEverySize) {
   at::manual_seed(1);
-  for (const int64_t size : {1, 2, 63, 64, 65, 1000, 4096, 4097, 70001}) {
+  for (const int64_t size : {1, 2, 63, 64, 65, 1000, 4096, 4097, 33001}) {
     for (const double part : {0.0, 0.001, 0.3, 0.5, 0.9, 0.999, 1.0}) {
       const auto drop = static_cast<int64_t>(std::llround(part * static_cast<double>(size)));
       expect_like_sorting({.scores = {{at::randn({size}), true}}, .drop = drop});
@@ -68,10 +68,10 @@ TEST(SelectLargest, AgreesWithSortingAtEverySize) {
 
 TEST(SelectLargest, CountsExactlyWhereManyAreEqual) {
   at::manual_seed(2);
-  const at::Tensor levels = at::randint(-3, 4, {50000}).to(at::kFloat);
-  const at::Tensor mostly_zero = at::randn({50000}) * at::rand({50000}).gt(0.8);
-  const at::Tensor constant = at::full({50000}, 0.25F);
-  for (const int64_t drop : {0, 1, 7000, 25000, 39990, 40100, 49999, 50000}) {
+  const at::Tensor levels = at::randint(-3, 4, {20000}).to(at::kFloat);
+  const at::Tensor mostly_zero = at::randn({20000}) * at::rand({20000}).gt(0.8);
+  const at::Tensor constant = at::full({20000}, 0.25F);
+  for (const int64_t drop : {0, 1, 7000, 15990, 16100, 19999, 20000}) {
     for (const at::Tensor& values : {levels, mostly_zero, constant}) {
       expect_like_sorting({.scores = {{values, true}}, .drop = drop});
       expect_like_sorting({.scores = {{values, false}}, .drop = drop});
@@ -92,9 +92,9 @@ TEST(SelectLargest, FindsItsThresholdWhereASampleMisleads) {
 TEST(SelectLargest, TakesSeveralTensorsAsOne) {
   at::manual_seed(4);
   Selection selection;
-  for (const int64_t size : {10, 40000, 0, 333, 90000})
+  for (const int64_t size : {10, 10000, 0, 333, 30000})
     selection.scores.push_back({at::randn({size}) * (1.0 + static_cast<double>(size) / 1e5), true});
-  for (const int64_t drop : {1, 65000, 130342}) {
+  for (const int64_t drop : {1, 25000, 40342}) {
     selection.drop = drop;
     expect_like_sorting(selection);
   }
