@@ -69,7 +69,6 @@ int main(int argc, char** argv) {
   at::manual_seed(0);
   scheduler_steps("unstructured_magnitude");
   scheduler_steps("global_unstructured_magnitude");
-  scheduler_steps("n_m_magnitude");
   global_masks();
   return 0;
 }

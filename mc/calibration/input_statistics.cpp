@@ -29,6 +29,7 @@ Gathering begin_view(const std::string& key, const InputView& view, bool hessian
   Gathering result{key, &view, {}};
   result.statistics.magnitude = at::zeros(shape, at::kDouble);
   result.statistics.square = at::zeros(shape, at::kDouble);
+  result.statistics.mean = at::zeros(shape, at::kDouble);
   shape.push_back(view.inner);
   if (hessian) result.statistics.hessian = at::zeros(shape, at::kDouble);
   return result;
@@ -41,6 +42,7 @@ void add_input(Gathering& gathering, const at::Tensor& given) {
   const at::Tensor square = x.square().sum(-2, /*keepdim=*/false, at::kDouble);
   MC_CHECK(at::isfinite(square).all().item<bool>(), "it holds NaN or infinity, or its squares overflow");
   statistics.square.add_(square);
+  statistics.mean.add_(x.sum(-2, /*keepdim=*/false, at::kDouble));
   statistics.magnitude.add_(x.abs().sum(-2, /*keepdim=*/false, at::kDouble));
   if (statistics.hessian.defined()) {
     const at::Tensor product = at::matmul(x.transpose(-2, -1), x);
@@ -78,6 +80,7 @@ int64_t gather_part(GraphModule& module, Part& part, const Samples& samples) {
     if (statistics.hessian.defined()) statistics.hessian.mul_(2 / rows);
     statistics.magnitude.div_(rows);
     statistics.square.div_(rows);
+    statistics.mean.div_(rows);
   }
   return done;
 }

@@ -32,6 +32,7 @@ struct InputStatistics {
   at::Tensor magnitude;  // double [inner], mean of |x|
   int64_t rows = 0;
   at::Tensor square = {};  // double [inner], mean of x^2
+  at::Tensor mean = {};    // double [inner]
 };
 
 struct InputOptions {

@@ -55,11 +55,12 @@ void AxisClasses::same(AxisId a, AxisId b, FixReason reason) {
 
 void AxisClasses::link(AxisId a, AxisId b, const std::function<int64_t(int64_t)>& source, FixReason reason) {
   const int64_t from = axes_[a].size, size = axes_[b].size;
-  if (from < 0 || size < 0 || from > kLongest || size > kLongest) {
+  if (from < 0 || size < 0 || from > kLongest || size > kLongest || linked_ + size > kMostElements) {
     fix(a, reason);
     fix(b, reason);
     return;
   }
+  linked_ += size;
   Link link{a, b, std::vector<int32_t>(static_cast<size_t>(size))};
   for (int64_t i = 0; i < size; ++i) {
     const int64_t j = source(i);
@@ -72,6 +73,7 @@ void AxisClasses::forget_relations() {
   for (size_t i = 0; i < axes_.size(); ++i)
     axes_[i] = {axes_[i].size, static_cast<AxisId>(i), false, {}, -1, -1};
   links_.clear();
+  linked_ = 0;
 }
 
 int32_t AxisClasses::find(int32_t element) {
@@ -99,7 +101,7 @@ void AxisClasses::solve() {
     Axis& root = axes_[found];
     if (root.offset >= 0) continue;
     // One channel, or channels that nobody counts, cannot go.
-    if (root.size <= 1 || root.size > kLongest) root.fixed = true;
+    if (root.size <= 1 || root.size > kLongest || elements + root.size > kMostElements) root.fixed = true;
     root.offset = elements;
     elements += root.fixed ? 1 : static_cast<int32_t>(root.size);
   }

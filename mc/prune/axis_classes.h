@@ -22,7 +22,8 @@ struct FixReason {
 
 class AxisClasses {
  public:
-  static constexpr int64_t kLongest = 1 << 20;  // longer axes (nobody's channels) are fixed
+  static constexpr int64_t kLongest = 1 << 20;       // longer axes (nobody's channels) are fixed,
+  static constexpr int64_t kMostElements = 1 << 25;  // and so are those that come after so many elements
 
   AxisId add(int64_t size);  // negative: unknown
   int64_t size(AxisId axis) const { return axes_[axis].size; }
@@ -67,6 +68,7 @@ class AxisClasses {
 
   std::vector<Axis> axes_;
   std::vector<Link> links_;
+  int64_t linked_ = 0;           // elements of all links
   std::vector<int32_t> parent_;  // flat after solve()
   std::vector<uint8_t> fixed_;
   std::vector<FixReason> reasons_;

@@ -43,6 +43,10 @@ class Restorer {
   Restorer(GraphModule& module, const std::vector<PrunableLayer>& layers) : module_(module) {
     for (const PrunableLayer& layer : layers) {
       const at::Tensor mask = module.mask(layer.weight);
+      if (!layer.bias.empty()) {
+        const at::Tensor bias = module.tensor(layer.bias).detach();
+        biases_.emplace_back(bias, bias.clone());
+      }
       saved_.push_back(
           {layer.weight, module.tensor(layer.weight).detach().clone(), mask.defined() ? mask.clone() : mask});
     }
@@ -54,6 +58,7 @@ class Restorer {
       module_.set_mask(saved.name, saved.mask);
       module_.tensor(saved.name).copy_(saved.weight);
     }
+    for (auto& [bias, values] : biases_) bias.copy_(values);
   }
   Restorer(const Restorer&) = delete;
   Restorer& operator=(const Restorer&) = delete;
@@ -67,6 +72,7 @@ class Restorer {
   };
   GraphModule& module_;
   std::vector<Saved> saved_;
+  std::vector<std::pair<at::Tensor, at::Tensor>> biases_;  // with their values
   bool done_ = false;
 };
 
@@ -225,11 +231,16 @@ class CalibratedPruner {
                          sparsity_of(layer.weight),
                          options_.structure,
                          options_.damping,
-                         options_.refit};
+                         options_.refit,
+                         options_.correct_biases && !layer.bias.empty() && options_.method != "magnitude"};
     const PrunedLayer pruned =
         with_context([&] { return layer.node.label(); }, [&] { return prune_layer(options_.method, task); });
     weight.copy_(pruned.weight);
     module_.set_mask(layer.weight, pruned.keep.to(weight.device()));
+    if (pruned.bias_change.defined()) {
+      at::Tensor bias = module_.tensor(layer.bias).detach();
+      bias.add_(pruned.bias_change.view(bias.sizes()).to(bias.device()));
+    }
     report_.layers.push_back({layer.node.name, layer.weight,
                               weight.eq(0).sum().item<double>() / static_cast<double>(weight.numel()),
                               pruned.error});

@@ -36,6 +36,8 @@ struct CalibratedOptions {
   // sparsegpt: once the mask is known, the weights that stay become the least squares of the layer's outputs
   // (see refit.h); the paper's update lets each column make up only for those before it.
   bool refit = true;
+  // wanda and sparsegpt: the layer's own bias, where it has one, takes up the mean of what its outputs lose.
+  bool correct_biases = true;
   // Layers see the inputs that the pruned layers before them give, for one pass over the samples a layer;
   // else those of the dense model. As the papers have it.
   bool sequential = true;

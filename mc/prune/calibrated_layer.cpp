@@ -28,10 +28,27 @@ at::Tensor still_gone(const at::Tensor& keep, const at::Tensor& mask) {
   return mask.defined() ? keep.logical_and(mask) : keep;
 }
 
+// What the mean of the outputs loses, [outputs].
+at::Tensor mean_loss_of(const LayerTask& task, const at::Tensor& pruned) {
+  if (!task.biased) return {};
+  const at::Tensor lost = to_matrix(task.node, task.weight.to(at::kDouble) - pruned);
+  return at::matmul(lost, task.inputs->mean.unsqueeze(-1)).flatten();
+}
+
+// A bias takes up the mean of the outputs: what is left to make up for is what varies.
+at::Tensor hessian_of(const LayerTask& task) {
+  const at::Tensor& hessian = task.inputs->hessian;
+  if (!task.biased) return hessian;
+  const at::Tensor& mean = task.inputs->mean;
+  at::Tensor varying = hessian - 2 * mean.unsqueeze(-1) * mean.unsqueeze(-2);
+  varying.diagonal(0, -2, -1).clamp_min_(0);  // an input that was always the same, but for rounding
+  return varying;
+}
+
 class SparseGptTask {
  public:
   explicit SparseGptTask(const LayerTask& task)
-      : task_(task), matrix_(to_matrix(task.node, task.weight)), hessian_(task.inputs->hessian) {
+      : task_(task), matrix_(to_matrix(task.node, task.weight)), hessian_(hessian_of(task)) {
     if (task.mask.defined()) mask_ = to_matrix(task.node, task.mask);
   }
 
@@ -43,7 +60,8 @@ class SparseGptTask {
       weight = refit(matrix_, weight, keep, hessian_, {.damping = task_.damping}).to(weight.scalar_type());
     }
     const at::IntArrayRef shape = task_.weight.sizes();
-    return {from_matrix(task_.node, weight, shape), from_matrix(task_.node, keep, shape), error(weight)};
+    const at::Tensor shaped = from_matrix(task_.node, weight, shape);
+    return {shaped, from_matrix(task_.node, keep, shape), error(weight), mean_loss_of(task_, shaped)};
   }
 
  private:
@@ -117,7 +135,8 @@ class SparseGptTask {
 
 PrunedLayer keep_values(const LayerTask& task, const at::Tensor& keep) {
   const at::Tensor kept = still_gone(keep, task.mask);
-  return {task.weight * kept, kept, std::nullopt};
+  const at::Tensor weight = task.weight * kept;
+  return {weight, kept, std::nullopt, mean_loss_of(task, weight)};
 }
 
 PrunedLayer prune_by_wanda(const LayerTask& task) {

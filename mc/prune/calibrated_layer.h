@@ -21,12 +21,14 @@ struct LayerTask {
   const Structure& structure;
   double damping = 0.01;
   bool refit = true;
+  bool biased = false;  // a bias can take up the mean of what the outputs lose
 };
 
 struct PrunedLayer {
   at::Tensor weight;
-  at::Tensor keep;              // bool
-  std::optional<double> error;  // squared, of the outputs, over their squared size
+  at::Tensor keep;                   // bool
+  std::optional<double> error = {};  // squared, of the outputs, over their squared size
+  at::Tensor bias_change = {};       // double [outputs]; undefined where not biased
 };
 
 PrunedLayer prune_layer(const std::string& method, const LayerTask& task);

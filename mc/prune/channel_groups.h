@@ -24,7 +24,7 @@ struct ChannelMember {
   int64_t axis = 0;
   // Of channel c, ascending: the indices along `axis` that go with it; the same number for every channel.
   std::vector<std::vector<int64_t>> positions;
-  bool produces = false;  // these rows make the channels: a layer's outputs, its bias, an embedding's columns
+  bool produces = false;  // these rows make the channels: a layer's outputs, an embedding's columns
   bool consumes = false;  // these columns read them
   // Zero here silences the channel: weights, biases, scales and shifts; not running statistics or divisors.
   bool maskable = false;
@@ -36,7 +36,7 @@ struct ChannelGroup {
   std::string name;
   int64_t channels = 0;
   std::vector<ChannelMember> members;  // initializers in the order of their first use
-  std::vector<size_t> producers;  // the members with `produces` that are weights: importance is read here
+  std::vector<size_t> producers;       // the members with `produces`: importance is read here
   // The model without a channel equals the model with zeros there. False where an operator normalizes over
   // the channels (LayerNormalization, a mean) or multiplies two values over them: `inexact` says which.
   bool exact = true;

@@ -170,6 +170,11 @@ std::vector<PartitionGroup> free_groups(const ChannelGraph& graph, const std::ve
     for (size_t p = 0; p < groups[g].parts.size(); ++p)
       add_members(graph, roots[part_roots[g][p]], groups[g].parts[p], shown);
     finish_group(graph, shown);
+    if (shown.channels == 1) {
+      shown.obstacle = "all its rows are coupled into one channel, and one has to stay";
+      groups[g].elements.clear();
+      continue;
+    }
     for (const int32_t element : groups[g].elements) {
       const int32_t note = graph.classes().inexact_note(element);
       if (note < 0) continue;
@@ -217,6 +222,8 @@ std::vector<PartitionGroup> partition_channels(const ChannelGraph& graph) {
     return std::pair(graph.first_use(graph.value(first.initializer)->first), first.positions[0]);
   };
   std::ranges::stable_sort(groups, {}, order);
+  std::ranges::stable_partition(groups,
+                                [](const PartitionGroup& group) { return group.shown.obstacle.empty(); });
   for (PartitionGroup& group : fixed_groups(graph, roots)) groups.push_back(std::move(group));
   std::unordered_map<std::string, int> seen;
   for (PartitionGroup& group : groups) {

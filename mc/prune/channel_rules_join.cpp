@@ -8,12 +8,16 @@ namespace {
 
 using Ports = ChannelPorts;
 
+bool countable(int64_t size) {
+  return size >= 0 && size <= AxisClasses::kLongest;
+}
+
 void join_concat(Ports& node) {
   const ChannelValue* y = node.out(0);
   const int64_t axis = y ? wrap_axis(node.node().get_int("axis", 1), y->rank()) : -1;
   if (axis < 0) return;
   for (size_t i = 0; i < node.inputs(); ++i) {
-    if (!node.in(i) || node.in(i)->rank() != y->rank() || node.in(i)->dims[axis] < 0) return;
+    if (!node.in(i) || node.in(i)->rank() != y->rank() || !countable(node.in(i)->dims[axis])) return;
   }
   int64_t begin = 0;
   for (size_t i = 0; i < node.inputs(); ++i) {
@@ -31,7 +35,7 @@ void join_split(Ports& node) {
   const int64_t axis = x ? wrap_axis(node.node().get_int("axis", 0), x->rank()) : -1;
   if (axis < 0) return;
   for (size_t i = 0; i < node.outputs(); ++i) {
-    if (!node.out(i) || node.out(i)->rank() != x->rank() || node.out(i)->dims[axis] < 0) return;
+    if (!node.out(i) || node.out(i)->rank() != x->rank() || !countable(node.out(i)->dims[axis])) return;
   }
   // Sizes that are computed cannot be rewritten.
   const bool rewritable = !node.given(1, "split") || node.ints(1, "split");

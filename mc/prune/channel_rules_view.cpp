@@ -76,6 +76,32 @@ std::vector<int64_t> factors_of(const Fold& fold) {
   return factors;
 }
 
+// Several axes become several others ([24, 8, 8] to [6, 256], as group norms are written): the first of each
+// side carry the channels where one size divides the other, the rest is inside of them.
+template <class Writable>
+void join_leading(Ports& node, const Block& block, Writable&& writable) {
+  const ChannelValue *x = node.in(0), *y = node.out(0);
+  int64_t a = block.a_begin, b = block.b_begin;
+  while (a + 1 < block.a_end && x->dims[a] == 1) ++a;
+  while (b + 1 < block.b_end && y->dims[b] == 1) ++b;
+  const int64_t from = x->dims[a], to = y->dims[b];
+  if (from < 2 || to < 2 || (from % to != 0 && to % from != 0) || !writable(b)) return;
+  const AxisId read = Ports::axis(x, a), made = Ports::axis(y, b);
+  if (from == to) {
+    node.same(read, made);
+  } else if (from > to) {
+    node.link(made, read, [run = from / to](int64_t i) { return i / run; });
+  } else {
+    node.link(read, made, [run = to / from](int64_t i) { return i / run; });
+  }
+  for (int64_t k = block.a_begin; k < block.a_end; ++k) {
+    if (k != a) node.factor(Ports::axis(x, k));
+  }
+  for (int64_t k = block.b_begin; k < block.b_end; ++k) {
+    if (k != b) node.factor(Ports::axis(y, k));
+  }
+}
+
 // `writable(k)`: output dim k can follow a cut.
 template <class Copied, class Writable>
 void join_view(Ports& node, Copied&& copied, Writable&& writable) {
@@ -91,16 +117,7 @@ void join_view(Ports& node, Copied&& copied, Writable&& writable) {
       continue;
     }
     if (as != 1 && bs != 1) {
-      // Ones beside one axis change nothing.
-      int64_t a_big = -1, b_big = -1, count = 0;
-      for (int64_t k = block.a_begin; k < block.a_end; ++k) {
-        if (x->dims[k] != 1) a_big = k, ++count;
-      }
-      for (int64_t k = block.b_begin; k < block.b_end; ++k) {
-        if (y->dims[k] != 1) b_big = k, ++count;
-      }
-      if (count == 2 && a_big >= 0 && b_big >= 0 && writable(b_big))
-        node.same(Ports::axis(x, a_big), Ports::axis(y, b_big));
+      join_leading(node, block, writable);
       continue;
     }
     Fold fold = as == 1 ? Fold{y, block.b_begin, block.b_end, Ports::axis(x, block.a_begin), true}

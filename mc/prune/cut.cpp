@@ -148,28 +148,6 @@ void check_shapes(const ChannelGraph& graph, const std::vector<bool>& removed, c
   }
 }
 
-void drop_replaced_constants(Graph& graph, const std::set<std::string>& before) {
-  const Uses uses(graph);
-  std::erase_if(graph.nodes, [&](const Node& node) {
-    return node.is("Constant") && before.contains(node.outputs[0]) &&
-           uses.consumers(node.outputs[0]).empty() && !uses.is_output(node.outputs[0]);
-  });
-  for (const std::string& name : before) {
-    if (graph.initializer(name) && uses.consumers(name).empty() && !uses.is_output(name))
-      graph.erase_initializer(name);
-  }
-}
-
-// Integer constants that are read now.
-std::set<std::string> shape_constants(const ChannelGraph& graph) {
-  std::set<std::string> names;
-  for (const ChannelValue& value : graph.values()) {
-    const bool read = value.rank() > 0 && graph.first_use(value.first) >= 0;
-    if (read && constant_ints(&value)) names.insert(value.name);
-  }
-  return names;
-}
-
 void cut_model(Edit& edit, const std::vector<ChannelCut>& cuts) {
   const Model prepared = ChannelGraph::prepare(edit.model);
   const ChannelGraph graph(prepared);
@@ -199,7 +177,7 @@ void cut_model(Edit& edit, const std::vector<ChannelCut>& cuts) {
   for (auto* infos : {&model.graph.inputs, &model.graph.outputs, &model.graph.value_infos}) {
     for (ValueInfo& info : *infos) cut_type(graph, removed, info);
   }
-  drop_replaced_constants(model.graph, shape_constants(graph));
+  model.graph.drop_unused();  // shapes that stand in constants now, and constants that others replaced
   check_shapes(graph, removed, model);
 }
 

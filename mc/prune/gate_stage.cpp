@@ -223,10 +223,14 @@ class GateStage : public Method {
       }
       keep = keep_masks(scores, target(), Unstructured{}, std::vector<WeightAxes>(scores.size()));
     }
+    double gone = 0, all = 0;
     for (size_t i = 0; i < gates_.size(); ++i) {
       const at::Tensor before = module_->mask(gates_[i].name);
       module_->set_mask(gates_[i].name, before.defined() ? keep[i].logical_and(before) : keep[i]);
+      gone += module_->mask(gates_[i].name).logical_not().sum().item<double>();
+      all += static_cast<double>(keep[i].numel());
     }
+    closed_ = gone / all;
     settled_ = true;
   }
 
@@ -237,7 +241,7 @@ class GateStage : public Method {
   int64_t begin_ = 0, end_ = 0;
   uint64_t seed_ = 0;
   double price_ = 0;   // of one open gate, in units of the loss
-  double closed_ = 0;  // part of the gates, as of the last step
+  double closed_ = 0;  // part of the gates that are closed, or of the weights masked
   int64_t updates_ = 0;
   bool settled_ = false;
 };

@@ -40,7 +40,7 @@ std::unique_ptr<GateKind> make_l0_gate();
 
 // V. Sanh et al., "Movement pruning", NeurIPS 2020, section 3 and table 1, soft movement: open where the
 // sigmoid of the score is above `threshold`; the score learns as if the gate were the score itself
-// (straight-through, equation 4), and the sum of sigmoids is the price. `threshold` is in (0, 0.5).
+// (straight-through), and the sum of sigmoids is the price. `threshold` is in (0, 0.5).
 std::unique_ptr<GateKind> make_soft_movement_gate(double threshold);
 
 }  // namespace mc

@@ -12,22 +12,22 @@
 namespace mc {
 
 struct PruneKwargs {
-  std::optional<double> target_sparsity;
-  std::optional<double> initial_sparsity;
-  std::optional<double> threshold_decay;
-  std::optional<bool> fast_threshold;  // taken for compatibility: thresholds are exact and fast anyway
-  std::optional<int64_t> block_size;
-  std::optional<std::vector<int64_t>> block_dims;
-  std::optional<std::string> pooling_type;
-  std::optional<int64_t> n;
-  std::optional<int64_t> m;
-  std::optional<std::string> group;
-  std::optional<double> group_target_sparsity;
-  std::optional<double> group_initial_sparsity;
-  std::optional<double> group_threshold_decay;
-  std::optional<std::string> regrow;
-  std::optional<std::string> pruning_fn;  // another method for this weight
-  std::optional<std::string> name;        // only the parameter of this name in each layer, as "weight"
+  std::optional<double> target_sparsity = {};
+  std::optional<double> initial_sparsity = {};
+  std::optional<double> threshold_decay = {};
+  std::optional<bool> fast_threshold = {};  // taken for compatibility: thresholds are exact and fast anyway
+  std::optional<int64_t> block_size = {};
+  std::optional<std::vector<int64_t>> block_dims = {};
+  std::optional<std::string> pooling_type = {};
+  std::optional<int64_t> n = {};
+  std::optional<int64_t> m = {};
+  std::optional<std::string> group = {};
+  std::optional<double> group_target_sparsity = {};
+  std::optional<double> group_initial_sparsity = {};
+  std::optional<double> group_threshold_decay = {};
+  std::optional<std::string> regrow = {};
+  std::optional<std::string> pruning_fn = {};  // another method for this weight
+  std::optional<std::string> name = {};        // only the parameter of this name in each layer, as "weight"
 
   // These, and of `base` what is left out here.
   PruneKwargs over(const PruneKwargs& base) const;

@@ -16,6 +16,14 @@ std::string list_obstacle(const GraphModule& module, const Graph& graph, const U
   return "";
 }
 
+// The layer's own bias, where it trains and nothing else reads it.
+std::string own_bias(const GraphModule& module, const Graph& graph, const Uses& uses, const Node& node) {
+  const Initializer* bias = node.is("MatMul") ? nullptr : graph.initializer(node.input(2));
+  const bool own = bias && module.role(bias->name) == Role::kWeight && uses.consumers(bias->name).size() == 1;
+  const Initializer* weight = graph.initializer(node.input(1));
+  return own && bias->tensor.count() == output_channels(node, weight->tensor.dims) ? bias->name : "";
+}
+
 }  // namespace
 
 LayerList list_layers(const GraphModule& module) {
@@ -31,7 +39,8 @@ LayerList list_layers(const GraphModule& module) {
       continue;
     }
     const std::string& weight = node.inputs[1];
-    result.layers.push_back({node, weight, *layer_input(node, module.tensor(weight).sizes().vec())});
+    result.layers.push_back({node, weight, own_bias(module, graph, uses, node),
+                             *layer_input(node, module.tensor(weight).sizes().vec())});
   }
   return result;
 }

@@ -12,6 +12,7 @@ namespace mc {
 struct PrunableLayer {
   Node node;           // Conv, Gemm or MatMul, as in the module's structure
   std::string weight;  // name of the parameter
+  std::string bias;    // that is added to the outputs, one number each; empty where no node reads one
   InputView input;     // the rows that to_matrix(node, weight) multiplies
 };
 

@@ -44,6 +44,8 @@ Regrow regrow_of(const PruningMethod& method, const PruneKwargs& kwargs) {
 // What the method asks for by itself, where the kwargs do not say it.
 double target_of(const PruningMethod& method, const Structure& structure, const PruneKwargs& kwargs) {
   if (const auto* of = std::get_if<NToM>(&structure)) {
+    MC_CHECK(of->n >= 1 && of->n < of->m, "N:M pruning keeps at least 1 and fewer than M of M, not {} of {}",
+             of->n, of->m);
     const double full = 1 - static_cast<double>(of->n) / static_cast<double>(of->m);
     MC_CHECK(kwargs.target_sparsity.value_or(full) == full,
              "{}:{} is a sparsity of {}; leave target_sparsity ({}) out, or choose other n and m", of->n,

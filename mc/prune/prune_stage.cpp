@@ -30,17 +30,13 @@ PruneKwargs kwargs_of(const PruneOptions& options) {
   return kwargs;
 }
 
-bool is_one_shot(const PruneOptions& options) {
-  return options.schedule == "one_shot" || !find_pruning_method(options.method).iterative;
-}
-
 IterativePruningConfig config_of(const PruneOptions& options, int64_t total_steps) {
   const auto steps = static_cast<double>(total_steps);
   IterativePruningConfig config;
   config.pruning_fn = options.method;
   config.pruning_fn_default_kwargs = kwargs_of(options);
   config.pruning_frequency = options.frequency;
-  config.schedule = is_one_shot(options) ? "one_shot" : options.schedule;
+  config.schedule = options.is_one_shot() ? "one_shot" : options.schedule;
   config.cycles = options.cycles;
   config.init_strategy = options.distribution;
   for (const std::string& type : options.layer_types) config.prune_layer_types[type] = {};
@@ -51,7 +47,7 @@ IterativePruningConfig config_of(const PruneOptions& options, int64_t total_step
   const int64_t last = std::max<int64_t>(total_steps - 1, 0);
   config.policy_end_step = std::min<int64_t>(std::llround(options.end * steps), last);
   config.policy_end_step = std::max(config.policy_end_step, config.policy_begin_step);
-  if (is_one_shot(options)) config.policy_end_step = config.policy_begin_step;
+  if (options.is_one_shot()) config.policy_end_step = config.policy_begin_step;
   config.end_pruning_step = config.policy_end_step;
   return config;
 }
@@ -99,6 +95,7 @@ class PruneMethod : public Method {
   std::string name() const override { return "prune"; }
 
   void begin(StageContext& context, bool resumed) override {
+    check_rewind(context.module);
     IterativePruningConfig config = config_of(options_, context.total_steps());
     config.initial_step = resumed ? 1 : 0;
     if (needs_samples(config)) config.data = score_data(context, options_.score_batches);
@@ -120,6 +117,13 @@ class PruneMethod : public Method {
   void load(const std::map<std::string, at::Tensor>& state) override { scheduler_->load(state); }
 
  private:
+  void check_rewind(const GraphModule& module) const {
+    for (const auto& [name, value] : rewind_) {
+      MC_CHECK(module.tensor(name).sizes() == value.sizes(),
+               "prune: '{}' cannot be rewound, its shape has changed since", name);
+    }
+  }
+
   // The loop applies the module's masks in every step, and a new mask applies itself.
   void make_masks(GraphModule& module, int64_t step) {
     scheduler_->set_step(step);
@@ -145,12 +149,16 @@ std::vector<std::string> stage_methods() {
   return names;
 }
 
+bool PruneOptions::is_one_shot() const {
+  return schedule == "one_shot" || !find_pruning_method(method).iterative;
+}
+
 void PruneOptions::check() const {
   if (is_channel_method(method)) return check_channel_plan({method, channels, begin, end, keep_dense});
   const PruningMethod& chosen = find_pruning_method(method);
   settle_kwargs(chosen, kwargs_of(*this));
-  MC_CHECK(begin <= end || is_one_shot(*this), "end ({}) is before begin ({})", end, begin);
-  MC_CHECK(chosen.one_shot || !is_one_shot(*this), "{} needs masks again and again; choose another schedule",
+  MC_CHECK(begin <= end || is_one_shot(), "end ({}) is before begin ({})", end, begin);
+  MC_CHECK(chosen.one_shot || !is_one_shot(), "{} needs masks again and again; choose another schedule",
            method);
   MC_CHECK(chosen.iterative || !target_sparsity, "{} has no target_sparsity", method);
   for (const auto& [pattern, kwargs] : layers) {

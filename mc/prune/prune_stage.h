@@ -91,6 +91,7 @@ struct PruneOptions {
             between(0.001, 0.499));
     channels.describe(v);
   }
+  bool is_one_shot() const;
   void check() const;  // throws Error for settings that do not fit each other
 };
 

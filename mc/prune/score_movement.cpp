@@ -1,5 +1,5 @@
-// V. Sanh, T. Wolf and A. Rush, "Movement pruning: Adaptive sparsity by fine-tuning", NeurIPS 2020, equation
-// 5: a weight's score is minus the sum over steps of g w, so that what moves away from zero stays. The
+// V. Sanh, T. Wolf and A. Rush, "Movement pruning: Adaptive sparsity by fine-tuning", NeurIPS 2020, section
+// 4: a weight's score is minus the sum over steps of g w, so that what moves away from zero stays. The
 // paper's factor, the learning rate of the scores, changes no order and is left out.
 #include <ATen/ATen.h>
 

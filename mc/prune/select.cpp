@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kChunk = 1 << 15;  // scores that a thread takes at a time
 constexpr int64_t kLine = 16;        // floats of a cache line: what a sample costs, it may as well use
 constexpr int64_t kSmallSample = 4096;
-constexpr int64_t kLargeSample = 1 << 16;
+constexpr int64_t kLargeSample = 1 << 18;
 constexpr int32_t kLowest = std::numeric_limits<int32_t>::min();
 constexpr int32_t kHighest = std::numeric_limits<int32_t>::max();
 
@@ -67,7 +67,7 @@ std::vector<int32_t> all_keys(const Job& job) {
 
 // One line at a random place of each of equally long stretches.
 std::vector<int32_t> sample_keys(const Job& job) {
-  const int64_t lines = std::clamp(job.total / 64, kSmallSample, kLargeSample) / kLine;
+  const int64_t lines = std::clamp(job.total / 128, kSmallSample, kLargeSample) / kLine;
   std::vector<int32_t> keys;
   keys.reserve(static_cast<size_t>(lines * kLine));
   size_t at = 0;
@@ -83,8 +83,9 @@ std::vector<int32_t> sample_keys(const Job& job) {
   return keys;
 }
 
-int32_t nth_key(std::vector<int32_t>& keys, int64_t n) {
-  std::nth_element(keys.begin(), keys.begin() + n, keys.end());
+// Of the first `count` keys, which come out with the smaller ones first.
+int32_t nth_key(std::vector<int32_t>& keys, int64_t n, size_t count) {
+  std::nth_element(keys.begin(), keys.begin() + n, keys.begin() + static_cast<std::ptrdiff_t>(count));
   return keys[static_cast<size_t>(n)];
 }
 
@@ -97,7 +98,7 @@ void bracket(Job& job, double width) {
   if (drop == 0 || std::isinf(width)) return;
   if (job.total <= kSmallSample) {
     std::vector<int32_t> keys = all_keys(job);
-    job.low = job.high = nth_key(keys, drop - 1);
+    job.low = job.high = nth_key(keys, drop - 1, keys.size());
     return;
   }
   std::vector<int32_t> keys = sample_keys(job);
@@ -109,8 +110,8 @@ void bracket(Job& job, double width) {
   const double margin = width * (1.5 * std::sqrt(middle * (1 - part)) + 1);
   const auto low = static_cast<int64_t>(std::floor(middle - margin));
   const auto high = static_cast<int64_t>(std::ceil(middle + margin));
-  if (high < size) job.high = nth_key(keys, high);
-  if (low >= 0) job.low = nth_key(keys, low);
+  if (high < size) job.high = nth_key(keys, high, keys.size());
+  if (low >= 0) job.low = nth_key(keys, low, static_cast<size_t>(std::min(high, size)));
 }
 
 // The first `count` of the scores that equal `low` stay after all.
@@ -130,7 +131,7 @@ int32_t drop_near(const std::vector<Chunk*>& chunks, int64_t drop) {
   for (const Chunk* chunk : chunks) {
     for (const int32_t index : chunk->near) keys.push_back(chunk->key(index));
   }
-  const int32_t threshold = nth_key(keys, drop - 1);
+  const int32_t threshold = nth_key(keys, drop - 1, keys.size());
   // Of those at the threshold, as many stay as there are more of them than have to go.
   int64_t stay = std::ranges::count_if(keys, [&](int32_t key) { return key <= threshold; }) - drop;
   for (const Chunk* chunk : chunks) {

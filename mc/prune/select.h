@@ -13,13 +13,13 @@ namespace mc {
 
 // Tensors whose elements compete with each other.
 struct Selection {
-  std::vector<ScoreTensor> scores;
-  int64_t drop = 0;                // elements that go, of all tensors together: the smallest; 0 to all
-  std::vector<std::string> names;  // of the tensors, for messages; may be empty
+  std::vector<ScoreTensor> scores = {};
+  int64_t drop = 0;                     // elements that go, of all tensors together: the smallest; 0 to all
+  std::vector<std::string> names = {};  // of the tensors, for messages; may be empty
 
   // What comes out:
-  std::vector<at::Tensor> keep;  // bool, laid out in memory as the scores
-  float threshold = 0;           // the largest score that goes; meaningless when none does
+  std::vector<at::Tensor> keep = {};  // bool, laid out in memory as the scores
+  float threshold = 0;                // the largest score that goes; meaningless when none does
 };
 
 // Fills in `keep` and `threshold` of each. Of equal scores those go that stand later in memory (first by

@@ -35,35 +35,58 @@ constexpr int64_t kBlock = 64;
   return indices;
 }
 
+// Loops of a fixed length over arrays of one type each: what compilers turn into a few vectors.
 template <bool kAbsolute>
-[[gnu::always_inline]] inline SplitCounts split(const float* __restrict scores, int64_t count, int32_t low,
-                                                int32_t high, uint8_t* __restrict keep,
-                                                int32_t* __restrict near) {
+[[gnu::always_inline]] inline void split_block(const float* __restrict scores, int32_t low, int32_t high,
+                                               uint8_t* __restrict keep, uint8_t* __restrict flags,
+                                               SplitCounts& counts) {
+  alignas(64) int32_t above[kBlock], near[kBlock];
+  int32_t kept = 0, inside = 0, at_low = 0, infinite = 0;
+#pragma omp simd reduction(+ : kept, inside, at_low, infinite)
+  for (int64_t i = 0; i < kBlock; ++i) {
+    const int32_t key = score_key(scores[i], kAbsolute);
+    above[i] = key > low ? 1 : 0;
+    near[i] = key <= high ? above[i] : 0;
+    kept += above[i];
+    inside += near[i];
+    at_low += key == low ? 1 : 0;
+    infinite += (std::bit_cast<int32_t>(scores[i]) & 0x7fffffff) >= 0x7f800000 ? 1 : 0;
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < kBlock; ++i) keep[i] = static_cast<uint8_t>(above[i]);
+  counts.below += kBlock - kept - at_low;
+  counts.at_low += at_low;
+  counts.near += inside;
+  if (infinite) counts.finite = false;
+  if (!inside) return;
+#pragma omp simd
+  for (int64_t i = 0; i < kBlock; ++i) flags[i] = static_cast<uint8_t>(near[i]);
+}
+
+template <bool kAbsolute>
+[[gnu::always_inline]] inline SplitCounts split(const float* scores, int64_t count, int32_t low, int32_t high,
+                                                uint8_t* keep, int32_t* near) {
   static_assert(std::endian::native == std::endian::little);
   SplitCounts counts;
   int32_t* end = near;
   alignas(64) uint8_t flags[kBlock];
-  for (int64_t first = 0; first < count; first += kBlock) {
-    const int64_t lanes = std::min(kBlock, count - first);
-    if (lanes < kBlock) std::fill(flags, flags + kBlock, uint8_t{0});
-    int32_t below = 0, at_low = 0, inside = 0, infinite = 0;
-#pragma omp simd reduction(+ : below, at_low, inside, infinite)
-    for (int64_t i = 0; i < lanes; ++i) {
-      const int32_t key = score_key(scores[first + i], kAbsolute);
-      const int32_t is_near = static_cast<int32_t>(key > low) & static_cast<int32_t>(key <= high);
-      keep[first + i] = static_cast<uint8_t>(key > low);
-      flags[i] = static_cast<uint8_t>(is_near);
-      below += key < low;
-      at_low += key == low;
-      inside += is_near;
-      infinite += (std::bit_cast<int32_t>(scores[first + i]) & 0x7fffffff) >= 0x7f800000;
-    }
-    counts.below += below;
-    counts.at_low += at_low;
-    if (infinite) counts.finite = false;
-    if (inside) end = append_flagged(flags, first, end);
+  int64_t first = 0;
+  for (; first + kBlock <= count; first += kBlock) {
+    const int64_t before = counts.near;
+    split_block<kAbsolute>(scores + first, low, high, keep + first, flags, counts);
+    if (counts.near != before) end = append_flagged(flags, first, end);
   }
-  counts.near = end - near;
+  for (; first < count; ++first) {
+    const int32_t key = score_key(scores[first], kAbsolute);
+    keep[first] = key > low;
+    counts.below += key < low;
+    counts.at_low += key == low;
+    if (key > low && key <= high) {
+      *end++ = static_cast<int32_t>(first);
+      ++counts.near;
+    }
+    if ((std::bit_cast<int32_t>(scores[first]) & 0x7fffffff) >= 0x7f800000) counts.finite = false;
+  }
   return counts;
 }
 

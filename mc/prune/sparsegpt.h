@@ -26,7 +26,7 @@ struct SparseLayer {
 // 2023, algorithm 1. `weight` is [groups, rows, inner] and `hessian` [groups, inner, inner]. Columns are
 // treated one by one: every weight that goes is made up for by those of the columns that follow (the optimal
 // brain surgeon's update, equation 3), whose error it is scored by: w^2 / [H^-1] of the columns not yet
-// treated (equation 5). A weight whose input was always 0 scores 0. Computed in double; updates of columns
+// treated (section 3.3). A weight whose input was always 0 scores 0. Computed in double; updates of columns
 // further than 128 away are made together. Throws Error when the damped Hessian is not positive definite or a
 // weight or the Hessian holds NaN or infinity.
 SparseLayer sparsegpt(const at::Tensor& weight, const at::Tensor& hessian, const ChooseColumns& choose,

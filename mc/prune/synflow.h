@@ -11,7 +11,7 @@
 namespace mc {
 
 // H. Tanaka et al., "Pruning neural networks without any data by iteratively conserving synaptic flow",
-// NeurIPS 2020, equation 4: |dR / dw * w| of the named weights, where R is the sum of the outputs for these
+// NeurIPS 2020, section 6: |dR / dw * w| of the named weights, where R is the sum of the outputs for these
 // inputs with every weight and running statistic in magnitude (batch norm as in eval(), as the authors' code
 // has it). The module is as before afterwards. Throws Error when a score is NaN or infinite: the flow of a
 // deep network without normalization may leave the range of its numbers.

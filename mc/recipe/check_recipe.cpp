@@ -37,7 +37,7 @@ void check_stage_names(const Recipe& recipe, Complaints& complaints) {
     if (!is_file_word(name)) {
       complaints.add(path, fmt::format("'{}' cannot be a file name; use letters, digits, - and _", name));
     }
-    if (name == kTeacher || name == kOriginal) {
+    if (name == kTeacher || name == kOriginal || name == kStart) {
       complaints.add(path, fmt::format("'{}' is what we call a model of ours; choose another name", name));
     }
     auto [other, added] = seen.emplace(name, i);
@@ -57,6 +57,21 @@ void check_training(const StageOptions& stage, const std::string& path, Complain
     complaints.add(path + ".distill", why + "distil in a stage before it, or choose mode qat");
 }
 
+// Weights come back from a network that has the same ones: before quantization prepares it.
+void check_rewind(const Recipe& recipe, size_t index, Complaints& complaints) {
+  const StageOptions& stage = recipe.stages[index];
+  if (!stage.prune || stage.prune->rewind.empty() || stage.prune->rewind == kStart) return;
+  std::vector<std::string> earlier = {kStart};
+  for (size_t i = 0; i < index; ++i) {
+    if (!recipe.stages[i].quantize) earlier.push_back(recipe.stages[i].name);
+  }
+  const std::string& wanted = stage.prune->rewind;
+  if (std::ranges::count(earlier, wanted)) return;
+  complaints.add(fmt::format("stages.{}.prune.rewind", index),
+                 fmt::format("'{}' is no stage before this one that does not quantize{}; there is {}", wanted,
+                             did_you_mean(wanted, earlier), join(earlier, ", ")));
+}
+
 void check_methods(const Recipe& recipe, Complaints& complaints) {
   if (recipe.teacher && recipe.teacher->train && recipe.teacher->train->epochs == 0) {
     complaints.add("teacher.train.epochs", "must be at least 1, is 0");
@@ -73,6 +88,7 @@ void check_methods(const Recipe& recipe, Complaints& complaints) {
                      "there is no teacher to learn from; give `teacher:` beside `stages:`");
     }
     check_training(stage, path, complaints);
+    check_rewind(recipe, i, complaints);
     if (recipe.loss == "none" && !stage.distill && stage.trains()) {
       complaints.add(path, "nothing gives a loss: `loss: none` needs `distill` in every stage");
     }

@@ -7,6 +7,7 @@ namespace mc {
 
 // The first stage's or model's name that stands for weights as they come, without any stage of ours.
 inline constexpr const char* kOriginal = "original";
+inline constexpr const char* kStart = "start";  // of `rewind`: the network as it came
 inline constexpr const char* kTeacher = "teacher";
 
 // Throws one Error that lists all misfits with line and column.

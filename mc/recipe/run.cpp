@@ -134,6 +134,7 @@ class Run {
     job.start = std::move(start);
     job.teacher = teacher_;
     job.seed = stage_seed(static_cast<int64_t>(index));
+    if (options.prune && !options.prune->rewind.empty()) job.rewind = network_at(options.prune->rewind);
     const StageOutcome outcome = run_stage(job, loaded_, inputs_, folder_, metrics_);
     compressed_ = compressed_ || options.compresses();
     if (options.quantize) quantize_ = options.quantize;
@@ -142,6 +143,11 @@ class Run {
     for (const QuantizedLayerResult& layer : outcome.layers) results_.quantized_layers.push_back(layer);
     // From the file, also when it was made just now: a run that is resumed goes on from the same bytes.
     return read_onnx(folder_.stage_model(options.name));
+  }
+
+  // As an earlier stage left it, or as it came.
+  Model network_at(const std::string& stage) const {
+    return stage == kStart ? inputs_.student.model : read_onnx(folder_.stage_model(stage));
   }
 
   // Stages draw different numbers; each the same, whatever stands before it.

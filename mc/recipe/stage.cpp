@@ -51,10 +51,24 @@ TrainOptions train_options(const StageJob& job, const Recipe& recipe) {
   return options;
 }
 
+// Weights and statistics of a network, by name.
+std::map<std::string, at::Tensor> values_of(const Model& model, const ModuleOptions& options) {
+  std::map<std::string, at::Tensor> values;
+  const GraphModule module(model, options);
+  for (const Role role : {Role::kWeight, Role::kStatistic}) {
+    for (const std::string& name : module.names(role)) values[name] = module.tensor(name).detach();
+  }
+  return values;
+}
+
 // In the order in which they act: prune, quantize, distil.
-std::vector<std::shared_ptr<Method>> make_methods(const StageJob& job) {
+std::vector<std::shared_ptr<Method>> make_methods(const StageJob& job, at::Device device) {
   std::vector<std::shared_ptr<Method>> methods;
-  if (job.options.prune) methods.push_back(make_prune_method(*job.options.prune));
+  if (job.options.prune) {
+    const auto rewind =
+        job.rewind ? values_of(*job.rewind, on_device(device)) : std::map<std::string, at::Tensor>{};
+    methods.push_back(make_prune_method(*job.options.prune, rewind));
+  }
   if (job.options.quantize) methods.push_back(make_quantize_method(*job.options.quantize));
   if (job.options.distill) methods.push_back(make_distill_method(job.teacher, *job.options.distill));
   return methods;
@@ -107,7 +121,7 @@ StageOutcome run_stage(const StageJob& job, const LoadedRecipe& loaded, const Ru
   if (job.options.trains()) module = std::make_shared<GraphModule>(job.start, on_device(inputs.device));
   Loader loader(job.data->train, training_options(job, loaded.recipe, inputs));
   Loader evaluation(job.data->test, evaluation_options(inputs));
-  const std::vector<std::shared_ptr<Method>> methods = make_methods(job);
+  const std::vector<std::shared_ptr<Method>> methods = make_methods(job, inputs.device);
   const TrainOptions options = train_options(job, loaded.recipe);
   const StageFiles files{.checkpoint = folder.checkpoint(name), .best = folder.best(name)};
   const auto start = std::chrono::steady_clock::now();

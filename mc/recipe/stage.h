@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,7 @@ struct StageJob {
   const NetworkInput* data = nullptr;    // training and test data, fields in the network's order
   Model start;                           // the network that the stage begins with
   std::shared_ptr<GraphModule> teacher;  // where it distils
+  std::optional<Model> rewind;           // whose weights come back under the last mask, where it prunes so
   uint64_t seed = 0;
 };
 

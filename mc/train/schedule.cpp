@@ -47,7 +47,32 @@ double factor(const ConstantOptions& options, int64_t step, int64_t) {
   return warm_up(step, options.warmup_steps);
 }
 
+double factor(const LinearRewindingOptions& options, int64_t step, int64_t total) {
+  const auto steps = static_cast<double>(total);
+  return linear_rewinding(step, options.warmup_steps, total, std::llround(options.prune_start * steps),
+                          std::llround(options.prune_end * steps), options.rewind_interval);
+}
+
 }  // namespace
+
+void LinearRewindingOptions::check() const {
+  MC_CHECK(prune_start <= prune_end, "prune_end ({}) is before prune_start ({})", prune_end, prune_start);
+}
+
+double linear_rewinding(int64_t step, int64_t warmup_steps, int64_t total, int64_t prune_start,
+                        int64_t prune_end, int64_t rewind_interval) {
+  if (step < warmup_steps) return static_cast<double>(step) / static_cast<double>(warmup_steps);
+  const int64_t pruning = prune_end - prune_start, falling = total - pruning;
+  // How far the line has come: pruning counts only within an interval.
+  int64_t passed = step;
+  if (step >= prune_end) {
+    passed -= pruning;
+  } else if (step >= prune_start) {
+    passed -= (step - prune_start) / rewind_interval * rewind_interval;
+  }
+  const auto length = static_cast<double>(std::max<int64_t>(1, falling - warmup_steps));
+  return std::max(0.0, static_cast<double>(falling - passed) / length);
+}
 
 double learning_rate(const ScheduleOptions& schedule, double peak, int64_t step, int64_t total) {
   MC_CHECK(step >= 0 && step < total, "no learning rate for step {} of {}", step, total);

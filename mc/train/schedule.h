@@ -57,9 +57,34 @@ struct ConstantOptions {
   }
 };
 
-using ScheduleOptions = std::variant<OneCycleOptions, CosineOptions, StepDecayOptions, ConstantOptions>;
+// get_linear_rewinding_schedule_with_warmup of model_compression_research: the rate falls on a line over the
+// steps outside of pruning; while weights are pruned, it falls at the same slope and returns to where it was
+// every `rewind_interval` steps, so that what stays can adapt to each new mask.
+struct LinearRewindingOptions {
+  static constexpr const char* kName = "linear_rewinding";
+  int64_t warmup_steps = 0;
+  double prune_start = 0;  // parts of the stage, as the pruning's begin and end
+  double prune_end = 0.6;
+  int64_t rewind_interval = 10;
+  template <class V>
+  void describe(V& v) {
+    v.field("warmup_steps", warmup_steps, "steps of linear warm-up, from 0", at_least(0));
+    v.field("prune_start", prune_start, "part of the stage after which pruning begins", between(0, 1));
+    v.field("prune_end", prune_end, "part of the stage after which pruning is done", between(0, 1));
+    v.field("rewind_interval", rewind_interval, "steps after which the rate returns while weights are pruned",
+            at_least(1));
+  }
+  void check() const;  // throws Error when pruning ends before it begins
+};
+
+using ScheduleOptions =
+    std::variant<OneCycleOptions, CosineOptions, StepDecayOptions, ConstantOptions, LinearRewindingOptions>;
 
 // The rate at `step` of `total` (0 <= step < total).
 double learning_rate(const ScheduleOptions& schedule, double peak, int64_t step, int64_t total);
+
+// The rate of LinearRewindingOptions as a part of the peak, in steps.
+double linear_rewinding(int64_t step, int64_t warmup_steps, int64_t total, int64_t prune_start,
+                        int64_t prune_end, int64_t rewind_interval);
 
 }  // namespace mc

@@ -121,6 +121,7 @@ TEST(InputStatistics, OfTheWindowsOfAGroupedConvolution) {
   const at::Tensor hessian = at::matmul(rows.transpose(1, 2), rows) * (2.0 / (5 * 36));
   EXPECT_TRUE(at::allclose(statistics.hessian, hessian, 1e-5, 1e-6));
   EXPECT_TRUE(at::allclose(statistics.square, rows.square().mean(1), 1e-5, 1e-7));
+  EXPECT_TRUE(at::allclose(statistics.mean, rows.mean(1), 1e-5, 1e-6));
   EXPECT_TRUE(at::allclose(statistics.magnitude, rows.abs().mean(1), 1e-5, 1e-7));
   EXPECT_FALSE(
       collect_inputs(module, {{"w", view}}, samples, {.hessians = false}).values.at("w").hessian.defined());

@@ -120,6 +120,32 @@ TEST(Calibrated, WandaIsThatOfEachRow) {
   EXPECT_TRUE(at::equal(module.tensor("w"), expected));
 }
 
+// Inputs far from zero: what a layer's outputs lose in the mean goes into its bias.
+TEST(Calibrated, BiasesTakeUpTheMeanOfWhatIsLost) {
+  Model model = parse_model(R"(<ir_version: 8, opset_import: ["" : 17]>
+    net (float[N,4,6,6] x) => (float y) { y = Conv <group = 2> (x, w, b) })");
+  at::manual_seed(7);
+  const at::Tensor weight = at::randn({6, 2, 3, 3}), bias = at::randn({6});
+  model.graph.add_initializer("w", to_constant(weight));
+  model.graph.add_initializer("b", to_constant(bias));
+  const at::Tensor x = at::randn({50, 4, 6, 6}) + at::arange(1, 5).view({1, 4, 1, 1});
+  const at::Tensor y = at::conv2d(x, weight, bias, 1, at::IntArrayRef{0}, 1, 2);
+  for (const std::string method : {"wanda", "sparsegpt"}) {
+    double error[2];
+    for (const bool correct : {false, true}) {
+      GraphModule module(model);
+      prune_layers(module, samples_from({x}), {.method = method, .correct_biases = correct});
+      const at::Tensor difference = y - run(module, x);
+      error[correct] = difference.square().mean().item<double>();
+      EXPECT_EQ(at::equal(module.tensor("b"), bias), !correct);
+      if (correct) {
+        EXPECT_LT(difference.mean({0, 2, 3}).abs().max().item<double>(), 1e-3) << method;
+      }
+    }
+    EXPECT_LT(error[1], 0.8 * error[0]) << method;
+  }
+}
+
 TEST(Calibrated, LaterLayersSeeThePrunedOnes) {
   const at::Tensor x = images(60);
   GraphModule one(network()), other(network()), dense(network());

@@ -143,9 +143,10 @@ TEST(ChannelRules, ConcatSplitAndSliceShift) {
   for (const ChannelGroup& group : groups) {
     if (group.obstacle.empty()) sizes.emplace_back(group.name, group.channels);
   }
-  EXPECT_THAT(sizes, ElementsAre(std::pair("wa", 2), std::pair("wa#2", 2), std::pair("wb", 1),
-                                 std::pair("wb#2", 2), std::pair("wb#3", 3)));
-  const Model cut = cut_channels(model, {{"wa#2", {0}}, {"wb#3", {1, 2}}});
+  EXPECT_THAT(sizes,
+              ElementsAre(std::pair("wa", 2), std::pair("wa#2", 2), std::pair("wb", 2), std::pair("wb#2", 3)))
+      << "one channel alone cannot go";
+  const Model cut = cut_channels(model, {{"wa#2", {0}}, {"wb#2", {1, 2}}});
   const Node* split = nullptr;
   for (const Node& node : cut.graph.nodes) {
     if (node.op_type == "Split") split = &node;
@@ -292,6 +293,41 @@ TEST(ChannelRules, GroupNormLosesWholeGroups) {
   expect_consistent(model, {image({2, 2, 4, 4})});
 }
 
+TEST(ChannelRules, GroupNormOfReshapeAndInstanceNorm) {
+  Model model = random_model(graph("(float[N,2,4,4] x) => (float[N,2,4,4] y)", R"(
+  a = Conv <kernel_shape = [1,1]> (x, w)
+  groups = Constant <value = int64[3] {0, 3, -1}> ()
+  g = Reshape (a, groups)
+  count = Constant <value = int64[1] {3}> ()
+  one = Constant <value = float {1.0}> ()
+  ones = Expand (one, count)
+  n = InstanceNormalization (g, ones, ones)
+  dims = Shape (a)
+  b = Reshape (n, dims)
+  y = Conv <kernel_shape = [1,1]> (b, last))"),
+                             Weights{{"w", {6, 2, 1, 1}}, {"last", {2, 6, 1, 1}}});
+  EXPECT_THAT(only_group(model), ElementsAre("w:0*2", "last:1*2"));
+  expect_consistent(model, {image({2, 2, 4, 4})});
+}
+
+TEST(ChannelRules, ShuffledGroupsAreOneChannel) {
+  Model model = random_model(graph("(float[N,2,4,4] x) => (float[N,2,4,4] y)", R"(
+  a = Conv <kernel_shape = [1,1]> (x, w)
+  g = Conv <kernel_shape = [1,1], group = 3> (a, first)
+  apart = Constant <value = int64[5] {0, 3, 4, 4, 4}> ()
+  r = Reshape (g, apart)
+  t = Transpose <perm = [0,2,1,3,4]> (r)
+  together = Constant <value = int64[4] {0, 12, 4, 4}> ()
+  s = Reshape (t, together)
+  h = Conv <kernel_shape = [1,1], group = 3> (s, second)
+  y = Conv <kernel_shape = [1,1]> (h, last))"),
+                             Weights{{"w", {12, 2, 1, 1}},
+                                     {"first", {12, 4, 1, 1}},
+                                     {"second", {12, 4, 1, 1}},
+                                     {"last", {2, 12, 1, 1}}});
+  for (const ChannelGroup& group : channel_groups(model)) EXPECT_FALSE(group.obstacle.empty()) << group.name;
+}
+
 TEST(ChannelRules, RecurrentUnits) {
   for (const auto& [op, gates] : {std::pair<std::string, int64_t>{"LSTM", 4}, {"GRU", 3}, {"RNN", 1}}) {
     const Model model = random_model(
@@ -385,6 +421,27 @@ TEST(ChannelRules, SequencesOfPartsAreSplits) {
                                    Weights{{"w", {6, 2, 1, 1}}, {"last", {2, 3, 1, 1}}});
   EXPECT_THAT(only_group(model), ElementsAre("w:0*2", "last:1*1"));
   expect_consistent(model, {image({1, 2, 4, 4})});
+}
+
+TEST(ChannelRules, QuantizedWeightsWithAScaleForEachRow) {
+  Model model = random_model(graph("(float[N,4] x) => (float[N,2] y)", R"(
+  w = DequantizeLinear <axis = 0> (codes, scale)
+  a = Gemm <transB = 1> (x, w)
+  y = Gemm <transB = 1> (a, last))"),
+                             Weights{{"scale", {5}}, {"last", {2, 5}}});
+  std::vector<int8_t> codes(20);
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<int8_t>(7 * i % 23) - 11;
+  model.graph.set_initializer("codes", Tensor::of<int8_t>(DType::kInt8, {5, 4}, codes));
+  EXPECT_THAT(only_group(model), ElementsAre("codes:0*1", "scale:0*1", "last:1*1"));
+  expect_consistent(model, {image({2, 4})});
+}
+
+TEST(ChannelRules, HugeAxesAreNobodysChannels) {
+  const Model model = parse_model(graph("(float[4000000000000,9] x) => (float[4000000000000,9] y)", R"(
+  a = Concat <axis = 0> (x, x)
+  b = Concat <axis = 0> (a, a)
+  y = Relu (x))"));
+  EXPECT_THAT(channel_groups(model), IsEmpty());
 }
 
 TEST(ChannelRules, WhatIsNeededWholeSaysWhy) {

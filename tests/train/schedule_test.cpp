@@ -67,6 +67,20 @@ TEST(Schedule, ConstantStaysBehindItsWarmUp) {
   EXPECT_NEAR(learning_rate(options, 3, 8, 9), 3, 1e-12);
 }
 
+// The values of get_linear_rewinding_schedule_with_warmup(4, 20, 6, 14, 4), worked out by hand.
+TEST(Schedule, LinearRewindingReturnsWhileWeightsArePruned) {
+  const LinearRewindingOptions options{
+      .warmup_steps = 4, .prune_start = 0.3, .prune_end = 0.7, .rewind_interval = 4};
+  const double expected[] = {0,    0.25,  0.5, 0.75,  1,    0.875, 0.75, 0.625, 0.5,  0.375,
+                             0.75, 0.625, 0.5, 0.375, 0.75, 0.625, 0.5,  0.375, 0.25, 0.125};
+  for (int64_t step = 0; step < 20; ++step) {
+    EXPECT_NEAR(learning_rate(options, 2, step, 20), 2 * expected[step], 1e-12) << step;
+  }
+  // Without pruning it is a line.
+  EXPECT_DOUBLE_EQ(linear_rewinding(5, 0, 20, 0, 0, 1), 0.75);
+  EXPECT_THROW((LinearRewindingOptions{.prune_start = 0.5, .prune_end = 0.4}.check()), Error);
+}
+
 TEST(Schedule, RefusesStepsOutsideTheStage) {
   EXPECT_EQ(error_of([] { learning_rate(ConstantOptions{}, 1, 9, 9); }), "no learning rate for step 9 of 9");
   EXPECT_EQ(error_of([] { learning_rate(ConstantOptions{}, 1, 0, 0); }), "no learning rate for step 0 of 0");
