@@ -31,6 +31,9 @@ class GroupScorer {
   GroupScorer(const Importance& importance, const Model& model, std::vector<ChannelGroup> groups,
               uint64_t seed = 0);
 
+  GroupScorer(const GroupScorer&) = delete;  // parts point into the groups
+  GroupScorer& operator=(const GroupScorer&) = delete;
+
   const Importance& importance() const { return *importance_; }
   const std::vector<ChannelGroup>& groups() const { return groups_; }
 

@@ -111,8 +111,8 @@ SparsityPattern find_pattern(const at::Tensor& weight, int64_t output_axis, int6
   const at::Tensor rest = set.index({alive});
   if (1 - part(rest) < kDenseBelow) {
     pattern.kind = SparsityPattern::Kind::kChannels;
-  } else if (!find_n_to_m(set, pattern)) {
-    find_block(set, pattern);
+  } else if (!find_block(set, pattern)) {  // first: blocks along the inputs may be N:M too
+    find_n_to_m(set, pattern);
   }
   return pattern;
 }

@@ -143,14 +143,14 @@ class PruneMethod : public Method {
 
 }  // namespace
 
-bool PruneOptions::is_one_shot() const {
-  return schedule == "one_shot" || !find_pruning_method(method).iterative;
-}
-
 std::vector<std::string> stage_methods() {
   std::vector<std::string> names = list_methods();
   for (const Importance& importance : importances()) names.push_back(importance.name);
   return names;
+}
+
+bool PruneOptions::is_one_shot() const {
+  return schedule == "one_shot" || !find_pruning_method(method).iterative;
 }
 
 void PruneOptions::check() const {

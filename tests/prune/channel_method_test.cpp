@@ -17,7 +17,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr const char* kNet = R"(
+constexpr const char* kChannelNet = R"(
   <ir_version: 8, opset_import: ["" : 17]>
   net (float[N,6] x) => (float[N,3] y)
   {
@@ -28,31 +28,31 @@ constexpr const char* kNet = R"(
     y = Gemm <transB = 1> (b, "fc3.weight", "fc3.bias")
   })";
 
-Tensor random_floats(std::vector<int64_t> dims, uint64_t seed) {
+Tensor channel_floats(std::vector<int64_t> dims, uint64_t seed) {
   at::manual_seed(seed);
   return to_constant(at::randn(dims));
 }
 
 // 6 -> 16 -> 8 -> 3.
-Model net() {
-  Model model = parse_model(kNet);
+Model channel_net() {
+  Model model = parse_model(kChannelNet);
   const std::vector<int64_t> widths = {6, 16, 8, 3};
   for (int64_t i = 1; i < 4; ++i) {
     const std::string name = "fc" + std::to_string(i);
-    model.graph.add_initializer(name + ".weight", random_floats({widths[i], widths[i - 1]}, i));
-    model.graph.add_initializer(name + ".bias", random_floats({widths[i]}, 10 + i));
+    model.graph.add_initializer(name + ".weight", channel_floats({widths[i], widths[i - 1]}, i));
+    model.graph.add_initializer(name + ".bias", channel_floats({widths[i]}, 10 + i));
   }
   return model;
 }
 
-double macs(int64_t first, int64_t second) {
+double net_macs(int64_t first, int64_t second) {
   return static_cast<double>(6 * first + first * second + second * 3);
 }
 
 // A stage without its loop: the calls that the loop makes of a method.
-class Stage {
+class ChannelStage {
  public:
-  Stage(Model model, ChannelMethodPlan plan, int64_t steps)
+  ChannelStage(Model model, ChannelMethodPlan plan, int64_t steps)
       : module_(std::move(model)),
         optimizer_(make_optimizer(SgdOptions{}, module_)),
         method_(make_channel_method(plan)),
@@ -92,7 +92,7 @@ class Stage {
   int64_t steps_;
 };
 
-ChannelMethodPlan plan_of(const std::string& method, double share) {
+ChannelMethodPlan channel_plan(const std::string& method, double share) {
   ChannelMethodPlan plan;
   plan.method = method;
   plan.options.macs = share;
@@ -103,17 +103,17 @@ ChannelMethodPlan plan_of(const std::string& method, double share) {
 }
 
 TEST(ChannelMethod, CutsInStepsToTheTarget) {
-  Stage stage(net(), plan_of("channels_l1", 0.5), 20);
+  ChannelStage stage(channel_net(), channel_plan("channels_l1", 0.5), 20);
   stage.begin();
   std::vector<double> left;
   for (int64_t i = 0; i < 20; ++i) {
     stage.step(i);
-    const double now = macs(stage.width("fc1.weight"), stage.width("fc2.weight"));
+    const double now = net_macs(stage.width("fc1.weight"), stage.width("fc2.weight"));
     if (left.empty() || now != left.back()) left.push_back(now);
   }
   // Three cuts, at steps 0, 5 and 10: 1 - 0.5 (1 - (2/3)^3), 1 - 0.5 (1 - (1/3)^3), 0.5.
   ASSERT_EQ(left.size(), 3u);
-  const double whole = macs(16, 8);
+  const double whole = net_macs(16, 8);
   EXPECT_LE(left[0], whole * (1 - 0.5 * (1 - 8.0 / 27)));
   EXPECT_LE(left[1], whole * (1 - 0.5 * (1 - 1.0 / 27)));
   EXPECT_LE(left[2], whole * 0.5);
@@ -123,21 +123,21 @@ TEST(ChannelMethod, CutsInStepsToTheTarget) {
 }
 
 TEST(ChannelMethod, GradientsAreWaitedFor) {
-  Stage stage(net(), plan_of("channels_taylor", 0.5), 40);
+  ChannelStage stage(channel_net(), channel_plan("channels_taylor", 0.5), 40);
   stage.begin();
   for (int64_t i = 0; i < 15; ++i) stage.step(i);
   EXPECT_EQ(stage.width("fc1.weight"), 16);
   for (int64_t i = 15; i < 40; ++i) stage.step(i);
-  EXPECT_LE(macs(stage.width("fc1.weight"), stage.width("fc2.weight")), 0.5 * macs(16, 8));
+  EXPECT_LE(net_macs(stage.width("fc1.weight"), stage.width("fc2.weight")), 0.5 * net_macs(16, 8));
 }
 
 TEST(ChannelMethod, OtherTargetsAndBounds) {
-  ChannelMethodPlan plan = plan_of("channels_l2", 0.5);
+  ChannelMethodPlan plan = channel_plan("channels_l2", 0.5);
   plan.options.macs.reset();
   plan.options.parameters = 0.6;
   plan.options.round_to = 4;
   plan.ignore = {"fc2*"};
-  Stage stage(net(), plan, 10);
+  ChannelStage stage(channel_net(), plan, 10);
   stage.run();
   EXPECT_EQ(stage.width("fc2.weight"), 8);
   EXPECT_EQ(stage.width("fc1.weight"), 8);  // 110 of 275 parameters must go, 15 with each channel
@@ -145,16 +145,16 @@ TEST(ChannelMethod, OtherTargetsAndBounds) {
   plan.options.channel_ratio = 0.25;
   plan.options.round_to = 1;
   plan.ignore = {};
-  Stage ratio(net(), plan, 10);
+  ChannelStage ratio(channel_net(), plan, 10);
   ratio.run();
   EXPECT_EQ(ratio.width("fc1.weight") + ratio.width("fc2.weight"), 18);  // of 24
 }
 
 TEST(ChannelMethod, GoesOnFromACheckpoint) {
-  Stage whole(net(), plan_of("channels_taylor", 0.5), 40);
+  ChannelStage whole(channel_net(), channel_plan("channels_taylor", 0.5), 40);
   whole.begin();
   for (int64_t i = 0; i < 25; ++i) whole.step(i);
-  Stage resumed(whole.module().graph(), plan_of("channels_taylor", 0.5), 40);
+  ChannelStage resumed(whole.module().graph(), channel_plan("channels_taylor", 0.5), 40);
   std::map<std::string, at::Tensor> saved;
   for (const auto& [name, tensor] : whole.method().save()) saved[name] = tensor.clone();
   resumed.begin(/*resumed=*/true);
@@ -167,15 +167,15 @@ TEST(ChannelMethod, GoesOnFromACheckpoint) {
   }
   EXPECT_EQ(whole.width("fc1.weight"), resumed.width("fc1.weight"));
   EXPECT_EQ(whole.width("fc2.weight"), resumed.width("fc2.weight"));
-  EXPECT_LE(macs(whole.width("fc1.weight"), whole.width("fc2.weight")), 0.5 * macs(16, 8));
+  EXPECT_LE(net_macs(whole.width("fc1.weight"), whole.width("fc2.weight")), 0.5 * net_macs(16, 8));
 }
 
 // The penalty's gradient is weight / norm of its channel, over weight and bias together.
 TEST(ChannelMethod, GroupLassoPullsAtNorms) {
-  ChannelMethodPlan plan = plan_of("channels_l2", 0.5);
+  ChannelMethodPlan plan = channel_plan("channels_l2", 0.5);
   plan.options.group_lasso = 0.25;
   plan.begin = plan.end = 0.9;
-  Stage stage(net(), plan, 10);
+  ChannelStage stage(channel_net(), plan, 10);
   stage.begin();
   GraphModule& module = stage.module();
   const at::Tensor weight = module.tensor("fc1.weight"), bias = module.tensor("fc1.bias");
@@ -192,9 +192,9 @@ TEST(ChannelMethod, GroupLassoPullsAtNorms) {
   EXPECT_TRUE(at::allclose(module.tensor("fc3.bias").grad(), at::full({3}, 2.0F)));
 }
 
-std::string refusal(const ChannelMethodPlan& plan) {
+std::string channel_refusal(const ChannelMethodPlan& plan) {
   try {
-    Stage(net(), plan, 10).begin();
+    ChannelStage(channel_net(), plan, 10).begin();
   } catch (const Error& error) {
     return error.what();
   }
@@ -202,22 +202,22 @@ std::string refusal(const ChannelMethodPlan& plan) {
 }
 
 TEST(ChannelMethod, BadInput) {
-  ChannelMethodPlan plan = plan_of("channels_l1", 0.5);
+  ChannelMethodPlan plan = channel_plan("channels_l1", 0.5);
   plan.options.parameters = 0.5;
-  EXPECT_THAT(refusal(plan), HasSubstr("one of macs, parameters and channel_ratio"));
-  EXPECT_THAT(refusal(plan_of("channels_l1", 0.001)), HasSubstr("cannot be reached"));
-  EXPECT_THAT(refusal(plan_of("channels_l0", 0.5)), HasSubstr("unknown importance"));
-  plan = plan_of("channels_l1", 0.5);
+  EXPECT_THAT(channel_refusal(plan), HasSubstr("one of macs, parameters and channel_ratio"));
+  EXPECT_THAT(channel_refusal(channel_plan("channels_l1", 0.001)), HasSubstr("cannot be reached"));
+  EXPECT_THAT(channel_refusal(channel_plan("channels_l0", 0.5)), HasSubstr("unknown importance"));
+  plan = channel_plan("channels_l1", 0.5);
   plan.begin = 0.8;
-  EXPECT_THAT(refusal(plan), HasSubstr("before begin"));
-  plan = plan_of("channels_l1", 0.5);
+  EXPECT_THAT(channel_refusal(plan), HasSubstr("before begin"));
+  plan = channel_plan("channels_l1", 0.5);
   plan.ignore = {"nothing"};
-  EXPECT_THAT(refusal(plan), HasSubstr("no node and no parameter matches 'nothing'"));
+  EXPECT_THAT(channel_refusal(plan), HasSubstr("no node and no parameter matches 'nothing'"));
 }
 
 // A group's score is the mean over its producers of their scores by their own mean.
 TEST(GroupScores, MeanOverProducersAfterNormalization) {
-  const Model model = net();
+  const Model model = channel_net();
   const std::vector<ChannelGroup> groups = channel_groups(model);
   const GroupScorer scorer(find_importance("channels_l1"), model, groups);
   GraphModule module(model);
@@ -237,7 +237,7 @@ TEST(GroupScores, MeanOverProducersAfterNormalization) {
 }
 
 TEST(ChannelTarget, TheFewestChannelsThatReachIt) {
-  const Model model = net();
+  const Model model = channel_net();
   const std::vector<ChannelGroup> groups = channel_groups(model);
   ChoiceOptions options;
   ChannelChoice choice{model, groups, channel_bounds(model, groups, options), {}, true};
@@ -248,12 +248,12 @@ TEST(ChannelTarget, TheFewestChannelsThatReachIt) {
     choice.scores.push_back(scores);
   }
   const double whole = model_macs(model);
-  EXPECT_EQ(whole, macs(16, 8));
+  EXPECT_EQ(whole, net_macs(16, 8));
   EXPECT_TRUE(plan_channels(choice, model_macs, whole, "MACs").cuts.empty());
   const ChannelPlan plan = plan_channels(choice, model_macs, 0.6 * whole, "MACs");
   EXPECT_LE(plan.cost, 0.6 * whole);
   EXPECT_GT(model_macs(cut_channels(model, choice.cuts(plan.count - 1))), 0.6 * whole);
-  EXPECT_EQ(model_parameters(model), macs(16, 8) + 16 + 8 + 3);
+  EXPECT_EQ(model_parameters(model), net_macs(16, 8) + 16 + 8 + 3);
   EXPECT_THROW(plan_channels(choice, model_macs, 1, "MACs"), Error);
   EXPECT_THROW(plan_ratio(choice, 0.95), Error);
   EXPECT_EQ(plan_ratio(choice, 0.25).count, 6);
