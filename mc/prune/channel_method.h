@@ -64,9 +64,9 @@ void check_channel_plan(const ChannelMethodPlan& plan);
 // Cut k of n aims at 1 - (1 - target)(1 - (1 - k/n)^3) of the whole network's cost, as the cubic schedule has
 // it for weights; MACs and parameters are counted of the cut model. Kinds that need gradients take those of
 // all steps since the cut before, and wait for at least 16. Group lasso: Wen et al. 2016, "Learning
-// structured sparsity", eq. 2, over all that produces a channel; slimming: Liu et al. 2017, eq. 1. Both act
-// on the gradients, not on the loss that is reported. The method throws Error at the stage's begin for
-// several targets, and for what channel_bounds and plan_channels refuse.
+// structured sparsity", eq. 2, over the weights that produce a channel; slimming: Liu et al. 2017, eq. 1.
+// Both act on the gradients, not on the loss that is reported. The method throws Error at the stage's begin
+// for several targets, and for what channel_bounds and plan_channels refuse.
 std::shared_ptr<Method> make_channel_method(const ChannelMethodPlan& plan);
 
 }  // namespace mc
