@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <string>
 
-#include "mc/module/graph_module.h"
 #include "mc/calibration/samples.h"
+#include "mc/module/graph_module.h"
 
 namespace mc {
 

@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "mc/calibration/samples.h"
 #include "mc/data/dataset.h"
 #include "mc/data/transform.h"
 #include "mc/module/graph_module.h"
 #include "mc/quantize/calibrators.h"
 #include "mc/quantize/quantize.h"
-#include "mc/calibration/samples.h"
 
 namespace mc {
 

@@ -7,8 +7,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "mc/graph/graph.h"
 #include "mc/calibration/samples.h"
+#include "mc/graph/graph.h"
 
 namespace mc {
 

@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <optional>
 
-#include "mc/graph/graph.h"
 #include "mc/calibration/samples.h"
+#include "mc/graph/graph.h"
 
 namespace mc {
 

@@ -6,9 +6,9 @@
 
 #include <cstdint>
 
+#include "mc/calibration/samples.h"
 #include "mc/graph/graph.h"
 #include "mc/quantize/quantize.h"
-#include "mc/calibration/samples.h"
 
 namespace mc {
 

@@ -10,11 +10,11 @@
 
 #include <ATen/ATen.h>
 
+#include "mc/calibration/samples.h"
 #include "mc/graph/graph.h"
 #include "mc/module/graph_module.h"
 #include "mc/ops/op.h"
 #include "mc/ops/slot.h"
-#include "mc/calibration/samples.h"
 
 namespace mc {
 
