@@ -12,16 +12,16 @@
 namespace mc {
 namespace {
 
-// The fused kernels walk raw memory, so that a gradient must lie as its parameter does. Strides along
-// axes of one element may differ without a difference in memory.
-at::Tensor laid_out_like(const at::Tensor& gradient, const at::Tensor& value) {
-  if (gradient.strides() == value.strides()) return gradient;
+// The fused kernels walk raw memory, so that gradients and moments must lie as their parameter does. Strides
+// along axes of one element may differ without a difference in memory.
+at::Tensor laid_out_like(const at::Tensor& tensor, const at::Tensor& value) {
+  if (tensor.strides() == value.strides()) return tensor;
   bool same_memory = true;
   for (int64_t axis = 0; axis < value.dim(); ++axis) {
-    same_memory &= value.size(axis) == 1 || gradient.stride(axis) == value.stride(axis);
+    same_memory &= value.size(axis) == 1 || tensor.stride(axis) == value.stride(axis);
   }
-  if (same_memory) return gradient.as_strided(value.sizes(), value.strides());
-  return at::empty_like(value).copy_(gradient);
+  if (same_memory) return tensor.as_strided(value.sizes(), value.strides());
+  return at::empty_like(value.detach()).copy_(tensor);
 }
 
 }  // namespace
@@ -144,7 +144,8 @@ void NamedOptimizer::on_edit(const EditReport& report) {
     auto found = states_.find(name);
     if (found == states_.end()) continue;
     for (size_t kind = 0; kind < kinds_.size(); ++kind) {
-      if (kinds_[kind].shaped) found->second[kind] = apply_slices(found->second[kind], slices);
+      if (!kinds_[kind].shaped) continue;
+      found->second[kind] = laid_out_like(apply_slices(found->second[kind], slices), module_.tensor(name));
     }
   }
 }
