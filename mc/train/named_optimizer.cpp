@@ -74,6 +74,7 @@ std::vector<NamedOptimizer::Group> NamedOptimizer::groups() {
     for (size_t kind = 0; kind < kinds_.size(); ++kind) group.state[kind].push_back(state[kind]);
   }
   std::vector<Group> result;
+  result.reserve(groups.size());
   for (auto& [key, group] : groups) result.push_back(std::move(group));
   return result;
 }
