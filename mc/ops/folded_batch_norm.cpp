@@ -9,6 +9,8 @@
 // folded weights computes. In train() before that: batch statistics. Batch norm does not see a scale of
 // its input, so normalizing y itself is the correction from running to batch statistics, and needs no
 // second convolution; the running statistics are those of y divided by the folded scale.
+#include "mc/ops/folded_batch_norm.h"
+
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
@@ -17,15 +19,16 @@
 #include "mc/ops/kernel_helpers.h"
 
 namespace mc {
+
+at::Tensor folded_scale(const at::Tensor& gamma, const at::Tensor& var, double epsilon) {
+  return gamma * (var + epsilon).rsqrt();
+}
+
 namespace {
 
 // y has about the variance gamma squared: the model's own epsilon, meant for the unscaled value, would
 // count for too much where gamma is small.
 constexpr double kFoldedEpsilon = 1e-10;
-
-at::Tensor folded_scale(const at::Tensor& gamma, const at::Tensor& var, double epsilon) {
-  return gamma * (var + epsilon).rsqrt();
-}
 
 Kernel bind_folded_weight(const BindContext& context) {
   const double epsilon = context.node.get_float("epsilon", 1e-5F);

@@ -11,6 +11,7 @@
 #include "mc/graph/graph.h"
 #include "mc/ops/fake_quantize.h"
 #include "mc/ops/fake_quantize_composed.h"
+#include "mc/ops/folded_batch_norm.h"
 #include "mc/ops/op.h"
 #include "mc/ops/slot.h"
 #include "mc/quantize/block_format.h"
@@ -82,7 +83,8 @@ class Converter {
   void emit(Node node) { graph_.nodes.push_back(std::move(node)); }
 
   at::Tensor factor(const Node& node, size_t gamma, size_t var) const {
-    return values(node.inputs[gamma]) * (values(node.inputs[var]) + node.get_float("epsilon", 1e-5F)).rsqrt();
+    return folded_scale(values(node.inputs[gamma]), values(node.inputs[var]),
+                        node.get_float("epsilon", 1e-5F));
   }
 
   void fold_weight(const Node& node) {

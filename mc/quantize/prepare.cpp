@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/ops/folded_batch_norm.h"
 #include "mc/ops/slot.h"
 #include "mc/quantize/fake_quantize_node.h"
 #include "mc/quantize/functions.h"
@@ -155,8 +156,8 @@ class Preparer {
     const Node& norm = norm_nodes_.at(layer.batch_norm);
     std::vector<int64_t> shape(rank, 1);
     shape[layer.channel_axis] = -1;
-    const double epsilon = norm.get_float("epsilon", 1e-5F);
-    return (values(norm.inputs[1]) * (values(norm.inputs[4]) + epsilon).rsqrt()).reshape(shape);
+    return mc::folded_scale(values(norm.inputs[1]), values(norm.inputs[4]), norm.get_float("epsilon", 1e-5F))
+        .reshape(shape);
   }
 
   void emit_folded_norm(const Node& original) {

@@ -8,6 +8,7 @@
 
 #include "mc/base/error.h"
 #include "mc/ops/fake_quantize_learned.h"
+#include "mc/ops/folded_batch_norm.h"
 #include "mc/ops/slot.h"
 #include "mc/quantize/fake_quantize_node.h"
 
@@ -42,9 +43,9 @@ void settle(Graph& graph, Node& node) {
 // levels = FakeQuantize(weight), quantized = FoldedWeight(levels) becomes folded = FoldedWeight(weight),
 // quantized = FakeQuantize(folded) with the scales folded as well: the order in which weights are exported.
 void fold_first(Graph& graph, Node& quantize, Node& fold) {
-  const at::Tensor var = value_of(graph, fold.inputs[2]);
-  const at::Tensor factor =
-      (value_of(graph, fold.inputs[1]) * (var + fold.get_float("epsilon", 1e-5F)).rsqrt()).abs();
+  const at::Tensor factor = folded_scale(value_of(graph, fold.inputs[1]), value_of(graph, fold.inputs[2]),
+                                         fold.get_float("epsilon", 1e-5F))
+                                .abs();
   constexpr float kLeast = std::numeric_limits<float>::epsilon();  // of a channel whose gamma is zero
   for (const size_t part : {1, 3, 4}) {
     at::Tensor folded = value_of(graph, quantize.inputs[part]) * factor;

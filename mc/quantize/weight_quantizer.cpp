@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "mc/ops/folded_batch_norm.h"
 #include "mc/ops/slot.h"
 #include "mc/quantize/fake_quantize_node.h"
 
@@ -12,8 +13,8 @@ namespace {
 at::Tensor folding_factor(const Node& fold, int64_t rank, const TensorOf& tensor_of) {
   std::vector<int64_t> shape(rank, 1);
   shape[fold.get_int("axis", 0)] = -1;
-  const at::Tensor var = tensor_of(fold.inputs[2]);
-  return (tensor_of(fold.inputs[1]) * (var + fold.get_float("epsilon", 1e-5F)).rsqrt()).reshape(shape);
+  return folded_scale(tensor_of(fold.inputs[1]), tensor_of(fold.inputs[2]), fold.get_float("epsilon", 1e-5F))
+      .reshape(shape);
 }
 
 const Node* fold_before(const Graph& graph, const Uses& uses, const Node& quantizer) {
