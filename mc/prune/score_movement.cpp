@@ -4,19 +4,20 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/prune/accumulated_score.h"
 #include "mc/prune/data_scores.h"
 
 namespace mc {
 namespace {
 
-class MovementScore : public Score {
+class MovementScore : public AccumulatedScore {
  public:
   void after_backward(const ScoreContext& context) override {
     const at::NoGradGuard no_grad;
     for (const PrunedWeight& weight : context.weights) {
       const at::Tensor gradient = weight.tensor.grad();
       if (!gradient.defined()) continue;
-      at::Tensor& sum = sums_[weight.name];
+      at::Tensor& sum = seen_[weight.name];
       if (!sum.defined()) sum = at::zeros_like(weight.tensor.detach());
       // The gradient is that of the weight as the network computed with it, also where it is masked.
       sum.addcmul_(gradient, weight.latent.defined() ? weight.latent : weight.tensor.detach(), -1);
@@ -24,20 +25,9 @@ class MovementScore : public Score {
   }
 
   std::vector<ScoreTensor> compute(const ScoreContext& context) override {
-    MC_CHECK(!sums_.empty(), "movement: no step of training has been seen; masks can only follow some");
-    std::vector<ScoreTensor> scores;
-    for (const PrunedWeight& weight : context.weights) {
-      const auto found = sums_.find(weight.name);
-      scores.push_back({found == sums_.end() ? at::zeros_like(weight.tensor.detach()) : found->second});
-    }
-    return scores;
+    MC_CHECK(!seen_.empty(), "movement: no step of training has been seen; masks can only follow some");
+    return accumulated(context);
   }
-
-  std::map<std::string, at::Tensor> save() const override { return sums_; }
-  void load(const std::map<std::string, at::Tensor>& state) override { sums_ = state; }
-
- private:
-  std::map<std::string, at::Tensor> sums_;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/prune/accumulated_score.h"
 #include "mc/prune/data_gradients.h"
 #include "mc/prune/data_scores.h"
 
@@ -12,7 +13,7 @@ namespace {
 
 constexpr double kTaylorMomentum = 0.9;
 
-class TaylorScore : public Score {
+class TaylorScore : public AccumulatedScore {
  public:
   void after_backward(const ScoreContext& context) override {
     const at::NoGradGuard no_grad;
@@ -20,32 +21,21 @@ class TaylorScore : public Score {
       const at::Tensor gradient = weight.tensor.grad();
       if (!gradient.defined()) continue;
       const at::Tensor term = (gradient * weight.tensor).square_();
-      at::Tensor& mean = means_[weight.name];
+      at::Tensor& mean = seen_[weight.name];
       mean = mean.defined() ? mean.mul_(kTaylorMomentum).add_(term, 1 - kTaylorMomentum) : term;
     }
   }
 
   std::vector<ScoreTensor> compute(const ScoreContext& context) override {
+    if (!seen_.empty()) return accumulated(context);
+    std::vector<at::Tensor> squares = mean_squared_gradients(context, "taylor");
     std::vector<ScoreTensor> scores;
-    if (means_.empty()) {
-      std::vector<at::Tensor> squares = mean_squared_gradients(context, "taylor");
-      for (size_t i = 0; i < squares.size(); ++i) {
-        scores.push_back({squares[i].mul_(context.weights[i].tensor.detach().square())});
-      }
-      return scores;
-    }
-    for (const PrunedWeight& weight : context.weights) {
-      const auto found = means_.find(weight.name);
-      scores.push_back({found == means_.end() ? at::zeros_like(weight.tensor.detach()) : found->second});
+    scores.reserve(squares.size());
+    for (size_t i = 0; i < squares.size(); ++i) {
+      scores.push_back({squares[i].mul_(context.weights[i].tensor.detach().square())});
     }
     return scores;
   }
-
-  std::map<std::string, at::Tensor> save() const override { return means_; }
-  void load(const std::map<std::string, at::Tensor>& state) override { means_ = state; }
-
- private:
-  std::map<std::string, at::Tensor> means_;
 };
 
 }  // namespace
