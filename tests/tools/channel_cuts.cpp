@@ -19,28 +19,16 @@
 
 #include "mc/base/error.h"
 #include "mc/base/json.h"
-#include "mc/data/npy.h"
-#include "mc/data/zip.h"
 #include "mc/deploy/engine.h"
 #include "mc/module/graph_module.h"
 #include "mc/onnx/onnx.h"
 #include "mc/prune/cut.h"
 #include "mc/rewrite/pass.h"
+#include "tests/tools/arrays.h"
 
 namespace {
 
 namespace fs = std::filesystem;
-using Arrays = std::map<std::string, at::Tensor>;
-
-Arrays read_arrays(const fs::path& path) {
-  const mc::ZipFile zip(path);
-  Arrays arrays;
-  for (const mc::ZipEntry& entry : zip.entries()) {
-    mc::ByteStream stream = zip.open(entry);
-    arrays[fs::path(entry.name).stem().string()] = mc::read_npy(stream);
-  }
-  return arrays;
-}
 
 void disturb(mc::Model& model, const std::vector<mc::ChannelGroup>& groups) {
   for (const mc::ChannelGroup& group : groups) {

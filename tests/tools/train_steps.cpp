@@ -15,27 +15,14 @@
 #include "mc/base/error.h"
 #include "mc/base/file.h"
 #include "mc/base/json.h"
-#include "mc/data/npy.h"
-#include "mc/data/zip.h"
 #include "mc/module/graph_module.h"
 #include "mc/onnx/onnx.h"
 #include "mc/rewrite/pass.h"
+#include "tests/tools/arrays.h"
 
 namespace {
 
 namespace fs = std::filesystem;
-using Arrays = std::map<std::string, at::Tensor>;
-
-Arrays read_arrays(const fs::path& path) {
-  const mc::ZipFile zip(path);
-  Arrays arrays;
-  for (const mc::ZipEntry& entry : zip.entries()) {
-    mc::ByteStream stream = zip.open(entry);
-    arrays[fs::path(entry.name).extension() == ".npy" ? entry.name.substr(0, entry.name.size() - 4)
-                                                      : entry.name] = mc::read_npy(stream);
-  }
-  return arrays;
-}
 
 std::vector<at::Tensor> inputs_of(const mc::GraphModule& module, const Arrays& arrays) {
   std::vector<at::Tensor> inputs;
