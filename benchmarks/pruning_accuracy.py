@@ -10,16 +10,13 @@ read, so that training may happen on another machine (--train-only) and the tabl
 Runtime on all 10,000 images, the peers' by PyTorch.
 """
 
-import argparse
 import json
 import pathlib
 import statistics
 import subprocess
 import sys
 
-from quantization_accuracy import run
-
-ROOT = pathlib.Path(__file__).parent.parent
+from quantization_accuracy import parser_of, run
 
 
 def more(arguments, **methods):
@@ -175,22 +172,9 @@ def print_accuracy(arguments, rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--network", default="resnet20", choices=["resnet8", "resnet20"])
-    parser.add_argument("--epochs", type=int, default=10, help="of the float network")
-    parser.add_argument("--lr", type=float, default=0.4)
+    parser = parser_of(__doc__, 10, "pruning", ["resnet8", "resnet20"])
     parser.add_argument("--more", type=int, default=3, help="epochs of everything that starts from it")
     parser.add_argument("--more-lr", type=float, default=0.1)
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist")
-    parser.add_argument("--variants", default="", help="only those whose name holds one of these, by commas")
-    parser.add_argument("--limit", type=int, default=0, help="training samples; 0: all")
-    parser.add_argument("--runs", type=pathlib.Path, default=ROOT / "runs/pruning")
-    parser.add_argument("--program", default=ROOT / "build/model-compression")
     parser.add_argument("--packages", type=pathlib.Path, help="folder with the peers' packages")
     parser.add_argument("--train-only", action="store_true", help="no table")
     arguments = parser.parse_args()

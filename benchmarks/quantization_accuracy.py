@@ -121,12 +121,13 @@ def evaluate(arguments, model):
     return json.loads(done.stdout)["value"]
 
 
-def main():
+def parser_of(description, epochs, runs, networks=None):
+    """The options of benchmarks that train a network and go on from it."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--network", default="resnet20")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--network", default="resnet20", choices=networks)
+    parser.add_argument("--epochs", type=int, default=epochs, help="of the float network")
     parser.add_argument("--lr", type=float, default=0.4)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--device", default="cpu")
@@ -134,8 +135,13 @@ def main():
     parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist")
     parser.add_argument("--variants", default="", help="only those whose name holds one of these, by commas")
     parser.add_argument("--limit", type=int, default=0, help="training samples; 0: all")
-    parser.add_argument("--runs", type=pathlib.Path, default=ROOT / "runs/accuracy")
+    parser.add_argument("--runs", type=pathlib.Path, default=ROOT / "runs" / runs)
     parser.add_argument("--program", default=ROOT / "build/model-compression")
+    return parser
+
+
+def main():
+    parser = parser_of(__doc__, 5, "accuracy")
     parser.add_argument("--train-only", action="store_true", help="no table, no peer")
     arguments = parser.parse_args()
     rows = {}
