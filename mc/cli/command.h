@@ -2,7 +2,9 @@
 // leaves what is to be done in `action`, whose result is the exit status.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <string>
 
 #include <CLI/CLI.hpp>
 
@@ -27,6 +29,9 @@ void add_report(CLI::App& program, Action& action);
 
 // --threads and --json, which end the options of commands that compute and report.
 void add_threads_and_json(CLI::App& command, int& threads, bool& json);
+
+// --metric, --batch and --limit, of commands that compare what they wrote with what they read.
+void add_comparison(CLI::App& command, std::string& metric, int64_t& batch, int64_t& limit);
 
 // Adds the command `name`; its options are members of Options, which lives as long as the program.
 template <class Options>

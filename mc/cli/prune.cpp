@@ -221,11 +221,7 @@ void add_prune(CLI::App& program, Action& action) {
       ->check(CLI::PositiveNumber);
   command->add_option("--seconds", options.seconds, "Measuring time of each model; 0: no latency")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--metric", options.metric,
-                      "Measured before and after where the data has labels; default top1, mse for numbers");
-  command->add_option("--batch", options.batch, "Samples at once when comparing")->check(CLI::PositiveNumber);
-  command->add_option("--limit", options.limit, "Compare on only the first samples; 0: all")
-      ->check(CLI::NonNegativeNumber);
+  add_comparison(*command, options.metric, options.batch, options.limit);
   add_threads_and_json(*command, arguments->threads, arguments->json);
   command->footer(
       "Examples:\n"

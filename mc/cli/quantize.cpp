@@ -331,11 +331,7 @@ void add_quantize(CLI::App& program, Action& action) {
   add_budgets(*command, *arguments);
   add_ways(*command, options.how);
   add_calibration(*command, options.how.quantize);
-  command->add_option("--metric", options.metric,
-                      "Measured before and after where the data has labels; default top1, mse for numbers");
-  command->add_option("--batch", options.batch, "Samples at once when comparing")->check(CLI::PositiveNumber);
-  command->add_option("--limit", options.limit, "Compare on only the first samples; 0: all")
-      ->check(CLI::NonNegativeNumber);
+  add_comparison(*command, options.metric, options.batch, options.limit);
   add_threads_and_json(*command, arguments->threads, arguments->json);
   command->footer(
       "Example:\n"
