@@ -36,6 +36,7 @@ VARIANTS = {
     "unstructured 90 %": {"method": "unstructured_magnitude", "target_sparsity": 0.9},
     "unstructured 95 %": {"method": "unstructured_magnitude", "target_sparsity": 0.95},
     "global 90 %": {"method": "global_unstructured_magnitude", "target_sparsity": 0.9},
+    "global 95 %": {"method": "global_unstructured_magnitude", "target_sparsity": 0.95},
     "2:4": {"method": "n_m_magnitude", "n": 2, "m": 4, "keep_dense": ["conv1.weight"]},
     "L2 channels, half the MACs": {"method": "channels_l2", "macs": 0.5, "cuts": 8, "end": 0.3},
     "Taylor channels, half the MACs": {"method": "channels_taylor", "macs": 0.5, "cuts": 8, "end": 0.3},
