@@ -6,6 +6,7 @@
 
 #include "mc/module/state.h"
 #include "mc/prune/channel_groups.h"
+#include "mc/prune/residual_blocks.h"
 
 namespace mc {
 namespace {
@@ -64,6 +65,18 @@ std::vector<InspectedGroup> inspect_groups(const Model& model, const std::vector
     groups.push_back(inspect_group(model, group, macs, roles));
   }
   return groups;
+}
+
+std::vector<InspectedBlock> inspect_blocks(const Model& model, const std::vector<NodeCost>& costs) {
+  std::map<std::string, double> macs;
+  for (const NodeCost& cost : costs) macs[cost.node] += cost.macs;
+  std::vector<InspectedBlock> blocks;
+  for (const ResidualBlock& block : residual_blocks(model)) {
+    InspectedBlock result{block.name, block.nodes, static_cast<double>(block.parameters), 0};
+    for (const std::string& node : block.nodes) result.macs_saved += macs[node];
+    blocks.push_back(std::move(result));
+  }
+  return blocks;
 }
 
 }  // namespace mc
