@@ -7,14 +7,16 @@ import importlib
 
 import torch
 
+from model_compression._research_names import MODULE_OF
 from model_compression.errors import Error
 
 __version__ = "0.1.0"
 
 # Public name -> the module of this package that has it. One line a name.
-_MODULE_OF: dict[str, str] = {}
+_MODULE_OF: dict[str, str] = {**MODULE_OF}
 
-__all__ = ["Error", *_MODULE_OF]
+__all__ = ["Error"]
+__all__ += list(_MODULE_OF)
 
 
 def _load_core():

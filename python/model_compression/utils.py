@@ -5,6 +5,7 @@ import difflib
 import json
 import logging
 import os
+from typing import ClassVar
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ class Config:
     unknown keys with a warning, so that one JSON file can hold more than one program reads.
     """
 
-    ATTRIBUTES: dict = {}
+    ATTRIBUTES: ClassVar = {}
 
     def __init__(self, **kwargs):
         for key in kwargs:
@@ -62,7 +63,9 @@ class Config:
                 else:
                     self.update_from_json_string(os.fspath(arg))
             elif arg is not None:
-                raise TypeError(f"a configuration is updated by a dict, a path or JSON, not {type(arg).__name__}")
+                raise TypeError(
+                    f"a configuration is updated by a dict, a path or JSON, not {type(arg).__name__}"
+                )
         self.update_from_dict(kwargs)
 
     def update_from_dict(self, entries):

@@ -1,14 +1,19 @@
 """Pruning schedulers by name, and for each the methods that it can prune with."""
 
+from collections import defaultdict
+
 from ..utils import did_you_mean
 
 SCHEDULERS: dict = {}
+_METHODS: dict = defaultdict(dict)  # by scheduler, so that either may be registered first
 
 
 def register_scheduler(name):
     """Class decorator: makes a PruningScheduler known by a name."""
 
     def register(scheduler):
+        _METHODS[name].update(scheduler.PRUNING_FN_DICT)
+        scheduler.PRUNING_FN_DICT = _METHODS[name]
         SCHEDULERS[name] = scheduler
         return scheduler
 
@@ -16,13 +21,13 @@ def register_scheduler(name):
 
 
 def register_method(*schedulers, name=None):
-    """Class decorator: makes a PruningMethod known by a name to some registered schedulers."""
+    """Class decorator: makes a PruningMethod known by a name to some schedulers."""
 
     def register(method):
         if name is None:
             raise AttributeError(f"{method.__name__} needs a name to be registered by")
         for scheduler in schedulers:
-            get_scheduler_class(scheduler).PRUNING_FN_DICT[name] = method
+            _METHODS[scheduler][name] = method
         return method
 
     return register
@@ -48,7 +53,9 @@ def find_method(scheduler, name):
     methods = scheduler.PRUNING_FN_DICT
     if name not in methods:
         others = [
-            other for other, each in SCHEDULERS.items() if each is not scheduler and name in each.PRUNING_FN_DICT
+            other
+            for other, each in SCHEDULERS.items()
+            if each is not scheduler and name in each.PRUNING_FN_DICT
         ]
         hint = f"; the scheduler '{others[0]}' has it" if others else did_you_mean(name, methods)
         raise NotImplementedError(

@@ -2,6 +2,7 @@
 
 import weakref
 from collections import defaultdict
+from typing import ClassVar
 
 import torch
 
@@ -21,7 +22,9 @@ class UnstructuredSparsityGroup:
         self._current_sparsity = 0.0
         self.method_list = []
 
-    def add(self, method, group_target_sparsity=None, group_initial_sparsity=None, group_threshold_decay=None):
+    def add(
+        self, method, group_target_sparsity=None, group_initial_sparsity=None, group_threshold_decay=None
+    ):
         """Takes in one more weight; what is given besides holds for the whole group from now on."""
         if group_target_sparsity is not None:
             self.target_sparsity = check_part("group_target_sparsity", group_target_sparsity)
@@ -66,7 +69,7 @@ class UnstructuredSparsityGroup:
 class GroupedUnstructuredMagnitudePruningMethod(PruningMethod):
     """The smallest elements of all weights of a group are zero, so that their sparsities differ."""
 
-    GROUPS = defaultdict(UnstructuredSparsityGroup)
+    GROUPS: ClassVar = defaultdict(UnstructuredSparsityGroup)
 
     def _init(
         self,
@@ -109,6 +112,11 @@ class GroupedUnstructuredMagnitudePruningMethod(PruningMethod):
                 setattr(method.module, method.name, method.masked_weight(method.module))
 
     @classmethod
+    def settle(cls, methods):
+        """Masks by the threshold of all, in place of those that the weights before each had."""
+        cls.update_masks(methods)
+
+    @classmethod
     def get_group(cls, group_name):
         """The group of this name; a new one where there is none."""
         return cls.GROUPS[group_name]
@@ -116,7 +124,9 @@ class GroupedUnstructuredMagnitudePruningMethod(PruningMethod):
     @classmethod
     def update_group_sparsity(cls, group_name, sparsity_schedule=None):
         """Moves the sparsity of a group and makes the masks of its weights anew."""
-        cls.update_masks(cls.get_group(group_name).methods(), sparsity_schedule)
+        group = cls.get_group(group_name)
+        group.update_sparsity(sparsity_schedule)
+        cls.update_masks(group.methods())
 
     def _leave(self, parameter):
         self.group.discard(self)

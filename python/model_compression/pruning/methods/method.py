@@ -54,7 +54,8 @@ class PruningMethod(abc.ABC):
         try:
             self.compute_mask()
         except Exception:
-            self._leave(self.get_parameters("original"))
+            if "original" in self.names_dict:
+                self._leave(self.get_parameters("original"))
             raise
 
     def _init(self):
@@ -91,10 +92,14 @@ class PruningMethod(abc.ABC):
         for method in methods:
             method.update_mask(sparsity_schedule)
 
+    @classmethod
+    def settle(cls, methods):
+        """After a scheduler has made methods of this class: for one whose masks depend on each other."""
+
     def remove(self):
         """Makes the masked values the parameter, and leaves nothing of the pruning behind."""
         weight = self.masked_weight(self.module).detach()
-        trains = self.get_parameters("original").requires_grad
+        trains = "original" not in self.names_dict or self.get_parameters("original").requires_grad
         self._leave(nn.Parameter(weight, requires_grad=trains))
 
     def _leave(self, parameter):
