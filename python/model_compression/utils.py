@@ -16,6 +16,12 @@ def did_you_mean(name, known):
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
+def unknown_name(what, name, known, hint=None):
+    """That there is no `what` of this name, with the nearest name (or another hint) and all that there are."""
+    ending = hint or did_you_mean(name, known) or "."
+    return f"there is no {what} '{name}'{ending} There are: {', '.join(sorted(map(str, known)))}"
+
+
 class Config:
     """Attributes with defaults. A subclass lists its own with `ATTRIBUTES = Parent.add_attributes({...})`.
 

@@ -7,17 +7,14 @@ import torch
 from torch.nn import functional as F
 
 from ..distiller import TeacherWrapper
-from ..utils import did_you_mean
+from ..utils import unknown_name
 
 _SIMILARITY_LOSSES = ("mse", "l1", "smooth_l1", "huber", "cosine_embedding")
 
 
 def _similarity_loss(name):
     if name not in _SIMILARITY_LOSSES:
-        hint = did_you_mean(name, _SIMILARITY_LOSSES)
-        raise ValueError(
-            f"there is no similarity loss '{name}'{hint} There are: {', '.join(_SIMILARITY_LOSSES)}"
-        )
+        raise ValueError(unknown_name("similarity loss", name, _SIMILARITY_LOSSES))
     if name == "cosine_embedding":
         return lambda x, y: F.cosine_embedding_loss(x, y, torch.ones(1, device=x.device))
     return getattr(F, f"{name}_loss")
@@ -124,9 +121,7 @@ def _output(outputs, name):
     value = outputs.get(name) if hasattr(outputs, "get") else None
     if value is None:
         known = list(outputs) if hasattr(outputs, "keys") else []
-        raise KeyError(
-            f"there is no output '{name}'{did_you_mean(name, known)} There are: {', '.join(known)}"
-        )
+        raise KeyError(unknown_name("output", name, known))
     return value
 
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from ..utils import did_you_mean
+from ..utils import unknown_name
 
 SCHEDULERS: dict = {}
 _METHODS: dict = defaultdict(dict)  # by scheduler, so that either may be registered first
@@ -36,10 +36,7 @@ def register_method(*schedulers, name=None):
 def get_scheduler_class(name):
     """The scheduler of this name. KeyError with the nearest name when there is none."""
     if name not in SCHEDULERS:
-        raise KeyError(
-            f"there is no pruning scheduler '{name}'{did_you_mean(name, SCHEDULERS)} "
-            f"There are: {', '.join(list_schedulers())}"
-        )
+        raise KeyError(unknown_name("pruning scheduler", name, SCHEDULERS))
     return SCHEDULERS[name]
 
 
@@ -57,9 +54,9 @@ def find_method(scheduler, name):
             for other, each in SCHEDULERS.items()
             if each is not scheduler and name in each.PRUNING_FN_DICT
         ]
-        hint = f"; the scheduler '{others[0]}' has it" if others else did_you_mean(name, methods)
+        hint = f"; the scheduler '{others[0]}' has it." if others else None
         raise NotImplementedError(
-            f"{scheduler.__name__} has no pruning function '{name}'{hint} It has: {', '.join(sorted(methods))}"
+            unknown_name(f"pruning function of {scheduler.__name__}", name, methods, hint)
         )
     return methods[name]
 

@@ -24,12 +24,23 @@ def _dequantize(input, scale=1.0, zero_point=0):
     return (input - zero_point) * scale
 
 
+class _Places(torch.Tensor):
+    """Counts of binary places. PyTorch has no longer `x >> n` of floating point, by which callers divide by 2^n."""
+
+    __torch_function__ = (
+        torch._C._disabled_torch_function_impl
+    )  # what is computed from it is an ordinary tensor
+
+    def __rrshift__(self, x):
+        return x * torch.exp2(-self)
+
+
 def _get_a_n_scale_decomposition(scale, scale_bits=16):
     """(n, a) with scale = a / 2^n, where a is an integer of `scale_bits` bits: how integer hardware multiplies."""
     scale = scale.abs()
     n = torch.floor(scale_bits - 1 - torch.log2(scale))
     a = torch.round(scale * torch.exp2(n)).clamp(0, calc_max_quant_value(scale_bits))
-    return n, a
+    return n.as_subclass(_Places), a
 
 
 def _requantize(
@@ -46,7 +57,7 @@ def _requantize(
     if input_zero_point != 0:
         raise NotImplementedError("requantization starts from integers whose zero point is 0")
     n, a = _get_a_n_scale_decomposition(input_scale / output_scale, scale_bits)
-    return ((input * a) * torch.exp2(-n)).round().add(output_zero_point).clamp(quant_min, quant_max)
+    return ((input * a) >> n).round().add(output_zero_point).clamp(quant_min, quant_max)
 
 
 def is_exporting():

@@ -5,7 +5,7 @@ import logging
 import re
 
 from ... import _core
-from ...utils import did_you_mean
+from ...utils import unknown_name
 
 logger = logging.getLogger(__name__)
 
@@ -131,8 +131,5 @@ def parse_model_for_pruning(model, config):
     """{name: arguments} of the layers of a model that a configuration prunes."""
     strategy = config.init_strategy
     if strategy not in INIT_STRAT:
-        raise NotImplementedError(
-            f"there is no init_strategy '{strategy}'{did_you_mean(strategy, INIT_STRAT)} "
-            f"There are: {', '.join(INIT_STRAT)}"
-        )
+        raise NotImplementedError(unknown_name("init_strategy", strategy, INIT_STRAT))
     return INIT_STRAT[strategy](model, config)
