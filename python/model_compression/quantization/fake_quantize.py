@@ -6,6 +6,7 @@ from torch.ao.quantization import MinMaxObserver, MovingAverageMinMaxObserver
 
 from .. import _core
 
+_ONNX_INTEGERS = {(0, 255): torch.uint8, (-128, 127): torch.int8}
 _OBSERVERS = {MinMaxObserver: "min_max", MovingAverageMinMaxObserver: "moving_average"}
 
 
@@ -61,8 +62,12 @@ def _requantize(
 
 
 def is_exporting():
-    """Whether this run only records operations: then they must be PyTorch's own."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+    """Whether this run only records operations: then no tensor can be read, and the core cannot be called."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+
+
+def _onnx(operator, inputs, dtype, shape):
+    return torch.onnx.ops.symbolic(operator, inputs, dtype=dtype, shape=shape, version=19)
 
 
 class FakeQuantize(TorchFakeQuantize):
@@ -83,11 +88,18 @@ class FakeQuantize(TorchFakeQuantize):
         """The levels of X."""
         return _quantize(X, self.scale, self.zero_point, self.quant_min, self.quant_max)
 
-    def fake_quantize(self, X):
-        """X rounded to the grid, by PyTorch's own operators."""
-        return torch.fake_quantize_per_tensor_affine(
-            X, self.scale, self.zero_point, self.quant_min, self.quant_max
-        )
+    def exported(self, X):
+        """X rounded to the grid as it is, by operators that exporters know: ONNX's own in an ONNX graph."""
+        if torch.jit.is_tracing():
+            return torch.fake_quantize_per_tensor_affine(
+                X, self.scale, self.zero_point, self.quant_min, self.quant_max
+            )
+        integer = _ONNX_INTEGERS.get((self.quant_min, self.quant_max))
+        if integer is None or not torch.onnx.is_in_onnx_export():
+            return _dequantize(self.quantize(X), self.scale, self.zero_point)
+        grid = (self.scale.reshape(()), self.zero_point.reshape(()).to(integer))
+        levels = _onnx("QuantizeLinear", (X, *grid), integer, X.shape)
+        return _onnx("DequantizeLinear", (levels, *grid), X.dtype, X.shape)
 
     def _runs_natively(self, X):
         # Where levels have no sign, torch.ao's symmetric zero points depend on more than the core's.

@@ -28,6 +28,7 @@ class QuantizedLinearOutput(FakeQuantize):
             self.fake_quant_enabled[0] = 0
             self.observer_enabled[0] = 0
         self.register_buffer("requantize", torch.tensor([requantize], dtype=torch.uint8))
+        self.has_grid = requantize  # the same where no tensor can be read: while a graph is captured
         self.register_buffer("quant_enabled", torch.ones(1, dtype=torch.uint8))
 
     def forward(self, X, weight_times_input_scale=None):
@@ -64,6 +65,10 @@ class QuantizedLinearOutput(FakeQuantize):
         if self.requantize[0]:
             super().enable_observer(enabled)
 
+    def _load_from_state_dict(self, *args):
+        super()._load_from_state_dict(*args)
+        self.has_grid = bool(self.requantize[0])
+
     def extra_repr(self):
         """Whether there is a grid, too."""
         return f"requantize={self.requantize}, {super().extra_repr()}"
@@ -96,6 +101,7 @@ class QuantizedLinear(nn.Linear):
         self.output_fake_quant = QuantizedLinearOutput(output_fake_quant)
         self.register_buffer("_step", torch.zeros(1))
         self.register_buffer("fake_quant_enabled", torch.tensor([1], dtype=torch.uint8))
+        self._quantizes = True  # the same where no tensor can be read: while a graph is captured
         if self.start_step > 0:
             self.disable_observer()
             self.disable_fake_quant()
@@ -155,13 +161,11 @@ class QuantizedLinear(nn.Linear):
         return self.output_fake_quant(sums, self.input_fake_quant.scale * self.weight_fake_quant.scale)
 
     def _exported_forward(self, input):
-        if self.fake_quant_enabled[0] == 0:
+        if not self._quantizes:
             return F.linear(input, self.weight, self.bias)
-        weight = self.weight_fake_quant.fake_quantize(self.weight)
-        output = F.linear(self.input_fake_quant.fake_quantize(input), weight, self.bias)
-        return (
-            self.output_fake_quant.fake_quantize(output) if self.output_fake_quant.requantize[0] else output
-        )
+        weight = self.weight_fake_quant.exported(self.weight)
+        output = F.linear(self.input_fake_quant.exported(input), weight, self.bias)
+        return self.output_fake_quant.exported(output) if self.output_fake_quant.has_grid else output
 
     def _integer_bias(self, weight):
         """[out_features]: the bias, and what the zero point of the inputs adds to each sum."""
@@ -172,6 +176,10 @@ class QuantizedLinear(nn.Linear):
         scale = self.input_fake_quant.scale * self.weight_fake_quant.scale
         most = calc_max_quant_value(self.accumulation_bits - 1)
         return from_zero_point + _quantize(self.bias, scale, 0, -most, most - 1)
+
+    def _load_from_state_dict(self, *args):
+        super()._load_from_state_dict(*args)
+        self._quantizes = bool(self.fake_quant_enabled[0])
 
     @property
     def quantized_weight(self):
@@ -187,6 +195,7 @@ class QuantizedLinear(nn.Linear):
     def enable_fake_quant(self, enabled=True):
         """Quantizes from now on, or no more. Gives the layer."""
         self.fake_quant_enabled[0] = int(enabled)
+        self._quantizes = bool(enabled)
         for quantizer in (self.input_fake_quant, self.weight_fake_quant, self.output_fake_quant):
             quantizer.enable_fake_quant(enabled)
         return self

@@ -30,7 +30,7 @@ class NToMMagnitudePruningMethod(UnstructuredMagnitudePruningMethod):
     def _compute_mask(self):
         original = self.get_parameters("original")
         keep, _ = _core.keep_masks(
-            [original.detach()], self._current_sparsity, "n_m", absolute=True, n=self.n, m=self.m
+            [original.detach()], self._current_sparsity, structure="n_m", n=self.n, m=self.m
         )
         self.set_parameter("mask", keep[0].to(original.dtype))
 
