@@ -7,12 +7,14 @@ import importlib
 
 import torch
 
+from model_compression._research_names import MODULE_OF
 from model_compression.errors import Error
 
 __version__ = "0.1.0"
 
 # Public name -> the module of this package that has it. One line a name.
 _MODULE_OF: dict[str, str] = {
+    **MODULE_OF,
     "Module": "module",
     "load_onnx": "module",
     "save_onnx": "module",
@@ -24,7 +26,8 @@ _MODULE_OF: dict[str, str] = {
     "convert": "qat",
 }
 
-__all__ = ["Error", *_MODULE_OF]  # noqa: PLE0604
+__all__ = ["Error"]
+__all__ += list(_MODULE_OF)
 
 
 def _load_core():
