@@ -21,6 +21,7 @@
 #include "mc/recipe/imported.h"
 #include "mc/recipe/model_data.h"
 #include "mc/recipe/prune_view.h"
+#include "mc/report/prune_page.h"
 #include "mc/report/zstd_size.h"
 #include "mc/search/channel_speed.h"
 #include "mc/search/sensitivity.h"
@@ -52,6 +53,7 @@ class FilePruner {
     describe();
     if (options().seconds > 0) time_models();
     if (test_.dataset) compare_files();
+    write_file_atomic(page_of(options().output), prune_page(to_json(report_)));
     return std::move(report_);
   }
 
