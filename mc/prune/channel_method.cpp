@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
 #include "mc/base/log.h"
 #include "mc/base/text.h"
+#include "mc/prune/block_stage.h"
 #include "mc/prune/channel_target.h"
 #include "mc/prune/group_scores.h"
 
@@ -16,23 +18,38 @@ namespace {
 
 constexpr int64_t kLeastBatches = 16;  // whose gradients a cut by gradients waits for
 constexpr double kDefaultMacs = 0.5;
+const std::string kNone = "none";
 
 class ChannelMethod : public Method {
  public:
-  explicit ChannelMethod(ChannelMethodPlan plan)
-      : plan_(std::move(plan)), importance_(find_importance(plan_.method)) {}
+  ChannelMethod(ChannelMethodPlan plan, MakeSpeedMeter make_meter)
+      : plan_(std::move(plan)),
+        make_meter_(std::move(make_meter)),
+        importance_(find_importance(plan_.method)) {}
 
   std::string name() const override { return "prune"; }
 
   void begin(StageContext& context, bool resumed) override {
     total_steps_ = context.total_steps();
     seed_ = context.seed;
+    dense_cost_ = cost_of(context.module.graph());
+    if (!resumed && plan_.options.blocks != kNone) take_blocks(context);
     const Model model = context.module.graph();
     look_at(model);
-    dense_cost_ = cost_of(model);
     for (const ChannelGroup& group : scorer_->groups()) choice_.original[group.name] = group.channels;
+    if (resumed) return;
+    cost_ = cost_of(model);
+    target_ = target();
     // What cannot be reached is told before anything is trained.
-    if (!resumed) plan_cut(model, context.module, 1.0, /*dry=*/true);
+    const ChannelChoice choice = choose(model, context.module, /*dry=*/true);
+    if (plan_.options.speedup) {
+      const ChannelPlan fast = in_prune([&] { return meter().plan(choice, *plan_.options.speedup); });
+      target_ = cost_of(fast.cuts.empty() ? model : cut_channels(model, fast.cuts)) / dense_cost_;
+      info("prune: {:.2f} x faster on {} with {:.1f} % of the MACs", *plan_.options.speedup,
+           plan_.options.engine, 100 * target_);
+    } else {
+      plan_cut(choice, 1.0);
+    }
   }
 
   void after_backward(StepContext& context) override {
@@ -52,22 +69,29 @@ class ChannelMethod : public Method {
     while (done_ < plan_.options.cuts && context.step >= step_of(done_ + 1)) ++done_;
     const Model model = context.module.graph();
     const double part = static_cast<double>(done_) / static_cast<double>(plan_.options.cuts);
-    const ChannelPlan cut = plan_cut(model, context.module, 1 - std::pow(1 - part, 3), /*dry=*/false);
+    const ChannelChoice choice = choose(model, context.module, /*dry=*/false);
+    const bool last = done_ == plan_.options.cuts;
+    const ChannelPlan cut =
+        last && plan_.options.speedup ? plan_last(choice) : plan_cut(choice, 1 - std::pow(1 - part, 3));
     if (!cut.cuts.empty()) cut_channels(context.module, cut.cuts);
-    cost_ = cut.cost;
-    look_at(context.module.graph());
+    const Model left = context.module.graph();
+    cost_ = cost_of(left);
+    look_at(left);
     info("prune: cut {} of {}, {:.1f} % of the {} left", done_, plan_.options.cuts, 100 * cost_ / dense_cost_,
          what());
   }
 
   Json figures() const override {
     if (dense_cost_ <= 0) return Json::object();
-    return {{"cuts", done_}, {what(), (done_ > 0 ? cost_ : dense_cost_) / dense_cost_}};
+    Json figures = {{"cuts", done_}, {what(), cost_ / dense_cost_}};
+    if (plan_.options.blocks != kNone) figures["blocks_gone"] = blocks_gone_;
+    return figures;
   }
 
   std::map<std::string, at::Tensor> save() const override {
     std::map<std::string, at::Tensor> state;
-    state["costs"] = at::tensor({dense_cost_, cost_}, at::kDouble);
+    state["costs"] = at::tensor({dense_cost_, cost_, target_}, at::kDouble);
+    state["blocks_gone"] = at::scalar_tensor(blocks_gone_, at::kLong);
     state["cuts"] = at::scalar_tensor(done_, at::kLong);
     for (const auto& [group, channels] : choice_.original)
       state["channels/" + group] = at::scalar_tensor(channels, at::kLong);
@@ -76,11 +100,14 @@ class ChannelMethod : public Method {
   }
 
   void load(const std::map<std::string, at::Tensor>& state) override {
-    MC_CHECK(state.contains("costs") && state.at("costs").numel() == 2 && state.contains("cuts"),
+    MC_CHECK(state.contains("costs") && state.at("costs").numel() == 3 && state.contains("cuts") &&
+                 state.contains("blocks_gone"),
              "prune: the checkpoint does not say how far channels were cut");
     dense_cost_ = state.at("costs")[0].item<double>();
     cost_ = state.at("costs")[1].item<double>();
+    target_ = state.at("costs")[2].item<double>();
     done_ = state.at("cuts").item<int64_t>();
+    blocks_gone_ = state.at("blocks_gone").item<int64_t>();
     std::map<std::string, at::Tensor> scores;
     choice_.original.clear();
     for (const auto& [name, tensor] : state) {
@@ -124,8 +151,34 @@ class ChannelMethod : public Method {
     scales_ = norm_scales(model.graph);
   }
 
-  // `progress` 0: the whole network, 1: the target.
-  ChannelPlan plan_cut(const Model& model, GraphModule& module, double progress, bool dry) {
+  static ChannelPlan in_prune(const std::function<ChannelPlan()>& plan) {
+    return with_context([] { return std::string("prune"); }, plan);
+  }
+
+  SpeedMeter& meter() {
+    if (!meter_) meter_ = make_meter_(plan_.options.engine, plan_.options.latency_batch);
+    return *meter_;
+  }
+
+  // They go half of the way, where the target is a part of a whole: as far again is left to channels.
+  void take_blocks(StageContext& context) {
+    const ChannelPruneOptions& options = plan_.options;
+    const BlockTask task{options.blocks, patterns_of_blocks(context.module.graph(), plan_.ignore),
+                         plan_.score_batches};
+    blocks_gone_ = take_blocks_out(context, task, [&](BlockOrder& order) {
+      if (options.block_ratio) {
+        remove_block_ratio(order, *options.block_ratio);
+      } else if (options.speedup) {
+        remove_blocks_until(
+            order, [&](const Model& model) { return meter().speed(model) >= std::sqrt(*options.speedup); });
+      } else {
+        remove_blocks_until(
+            order, [&](const Model& model) { return cost_of(model) <= dense_cost_ * std::sqrt(target()); });
+      }
+    });
+  }
+
+  ChannelChoice choose(const Model& model, GraphModule& module, bool dry) {
     choice_.global = plan_.options.ranking == "global";
     choice_.round_to = plan_.options.round_to;
     choice_.min_channels = plan_.options.min_channels;
@@ -133,8 +186,7 @@ class ChannelMethod : public Method {
     choice_.ignore = plan_.ignore;
     choice_.limits = plan_.options.limits;
     ChannelChoice choice{
-        model, scorer_->groups(), channel_bounds(model, scorer_->groups(), choice_), {}, true};
-    choice.global = choice_.global;
+        model, scorer_->groups(), channel_bounds(model, scorer_->groups(), choice_), {}, choice_.global};
     if (dry && importance_.needs_gradients) {
       for (const ChannelGroup& group : choice.groups) {
         const bool counts = group.obstacle.empty();
@@ -143,10 +195,26 @@ class ChannelMethod : public Method {
     } else {
       choice.scores = scorer_->scores([&](const std::string& name) { return module.tensor(name); });
     }
-    const double limit = dense_cost_ * (1 - (1 - target()) * progress);
-    return with_context(
-        [] { return std::string("prune"); },
-        [&] { return plan_channels(choice, [&](const Model& m) { return cost_of(m); }, limit, what()); });
+    return choice;
+  }
+
+  // `progress` 0: the whole network, 1: the target.
+  ChannelPlan plan_cut(const ChannelChoice& choice, double progress) {
+    const double limit = dense_cost_ * (1 - (1 - target_) * progress);
+    const auto cost = [&](const Model& model) { return cost_of(model); };
+    return in_prune([&] { return plan_channels(choice, cost, limit, what()); });
+  }
+
+  // By the clock once more; where noise or other scores than at the beginning do not let it be reached, what
+  // was planned then is kept to.
+  ChannelPlan plan_last(const ChannelChoice& choice) {
+    try {
+      return meter().plan(choice, *plan_.options.speedup);
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kInterrupted) throw;
+      warn("prune: {}; cut to {:.1f} % of the MACs instead", error.what(), 100 * target_);
+      return plan_cut(choice, 1.0);
+    }
   }
 
   void shrink_norms(GraphModule& module) const {
@@ -193,13 +261,16 @@ class ChannelMethod : public Method {
   }
 
   ChannelMethodPlan plan_;
+  MakeSpeedMeter make_meter_;
+  std::unique_ptr<SpeedMeter> meter_;
   const Importance& importance_;
   ChoiceOptions choice_;
   std::optional<GroupScorer> scorer_;
   std::set<std::string> scales_;
-  int64_t total_steps_ = 0, done_ = 0;
+  int64_t total_steps_ = 0, done_ = 0, blocks_gone_ = 0;
   uint64_t seed_ = 0;
   double dense_cost_ = 0, cost_ = 0;
+  double target_ = 1;  // part of the cost that stays
 };
 
 }  // namespace
@@ -207,15 +278,22 @@ class ChannelMethod : public Method {
 void check_channel_plan(const ChannelMethodPlan& plan) {
   find_importance(plan.method);
   const ChannelPruneOptions& options = plan.options;
-  const int targets =
-      options.macs.has_value() + options.parameters.has_value() + options.channel_ratio.has_value();
-  MC_CHECK(targets <= 1, "give one of macs, parameters and channel_ratio");
+  const int targets = options.macs.has_value() + options.parameters.has_value() +
+                      options.channel_ratio.has_value() + options.speedup.has_value();
+  MC_CHECK(targets <= 1, "give one of macs, parameters, channel_ratio and speedup");
+  const bool blocks = options.blocks != kNone;
+  if (blocks) find_block_importance(options.blocks);
+  MC_CHECK(blocks || !options.block_ratio, "block_ratio is for methods of blocks ({}), or with blocks",
+           join(block_method_names(), ", "));
+  MC_CHECK(!blocks || options.block_ratio || !options.channel_ratio,
+           "channel_ratio does not say how many blocks go; give block_ratio too");
   MC_CHECK(plan.begin <= plan.end, "end ({}) is before begin ({})", plan.end, plan.begin);
 }
 
-std::shared_ptr<Method> make_channel_method(const ChannelMethodPlan& plan) {
+std::shared_ptr<Method> make_channel_method(const ChannelMethodPlan& plan, const MakeSpeedMeter& meter) {
   check_channel_plan(plan);
-  return std::make_shared<ChannelMethod>(plan);
+  MC_CHECK(meter || !plan.options.speedup, "nothing was given to measure a speed-up with");
+  return std::make_shared<ChannelMethod>(plan, meter);
 }
 
 }  // namespace mc

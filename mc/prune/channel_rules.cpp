@@ -6,8 +6,9 @@ namespace mc {
 namespace {
 
 constexpr std::vector<ChannelRule> (*kChannelFamilies[])() = {
-    elementwise_channel_rules, layer_channel_rules, norm_channel_rules,      reduce_channel_rules,
-    view_channel_rules,        join_channel_rules,  recurrent_channel_rules, attention_channel_rules,
+    elementwise_channel_rules, layer_channel_rules,     norm_channel_rules,
+    reduce_channel_rules,      view_channel_rules,      join_channel_rules,
+    recurrent_channel_rules,   attention_channel_rules, fused_channel_rules,
 };
 
 }  // namespace

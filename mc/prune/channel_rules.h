@@ -133,6 +133,7 @@ std::vector<ChannelRule> view_channel_rules();
 std::vector<ChannelRule> join_channel_rules();
 std::vector<ChannelRule> recurrent_channel_rules();
 std::vector<ChannelRule> attention_channel_rules();
+std::vector<ChannelRule> fused_channel_rules();
 
 // numpy's axis, or -1 where it is out of range.
 int64_t wrap_axis(int64_t axis, int64_t rank);

@@ -55,7 +55,7 @@ std::vector<ChannelRule> elementwise_channel_rules() {
                            "BitwiseNot", "CastLike"}) {
     rules.push_back({name, join_unary});
   }
-  for (const char* name : {"QuickGelu", "Gelu", "FastGelu"})
+  for (const char* name : {"QuickGelu", "Gelu"})
     rules.push_back({name, join_unary, nullptr, "com.microsoft"});
   for (const char* name :
        {"Div", "Pow", "Mod", "Max", "Min", "Mean", "Where", "Equal", "Greater", "GreaterOrEqual", "Less",

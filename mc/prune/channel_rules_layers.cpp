@@ -116,12 +116,14 @@ void join_gemm(Ports& node) {
   for (int64_t k = 0; node.in(2) && k < node.in(2)->rank(); ++k) node.use(2, k, kMaskable);
 }
 
-void join_matmul(Ports& node) {
+// `turn_a`, `turn_b`: the last two axes change places first.
+void join_product(Ports& node, bool turn_a, bool turn_b) {
   const ChannelValue *a = node.in(0), *b = node.in(1), *y = node.out(0);
   if (!a || !b || !y || a->rank() < 2 || b->rank() < 2 || y->rank() != std::max(a->rank(), b->rank())) return;
-  join_sum(node, -1, -2, -2, -1);
-  node.same(Ports::axis(a, -2), Ports::axis(y, -2));
-  node.same(Ports::axis(b, -1), Ports::axis(y, -1));
+  const int64_t a_axis = turn_a ? -2 : -1, b_axis = turn_b ? -1 : -2;
+  join_sum(node, a_axis, b_axis, -3 - a_axis, -3 - b_axis);
+  node.same(Ports::axis(a, -3 - a_axis), Ports::axis(y, -2));
+  node.same(Ports::axis(b, -3 - b_axis), Ports::axis(y, -1));
   for (const ChannelValue* side : {a, b}) {
     for (int64_t k = 3; k <= side->rank(); ++k) {
       if (Ports::dim(side, -k) == 1) {
@@ -132,6 +134,15 @@ void join_matmul(Ports& node) {
       }
     }
   }
+}
+
+void join_matmul(Ports& node) {
+  join_product(node, false, false);
+}
+
+void join_fused_matmul(Ports& node) {
+  if (node.node().get_int("transBatchA", 0) || node.node().get_int("transBatchB", 0)) return;
+  join_product(node, node.node().get_int("transA", 0) != 0, node.node().get_int("transB", 0) != 0);
 }
 
 // Labels of Einsum stand for axes; those that the result lacks are summed over.
@@ -223,7 +234,10 @@ std::vector<ChannelRule> layer_channel_rules() {
           {"FusedConv", join_conv, cut_conv, "com.microsoft"},
           {"ConvTranspose", join_conv_transpose, cut_conv_transpose},
           {"Gemm", join_gemm},
+          {"FusedGemm", join_gemm, nullptr, "com.microsoft"},
           {"MatMul", join_matmul},
+          {"FusedMatMul", join_fused_matmul, nullptr, "com.microsoft"},
+          {"TransposeMatMul", join_fused_matmul, nullptr, "com.microsoft"},
           {"Einsum", join_einsum},
           {"Gather", join_gather, cut_gather},
           {"GatherND", join_gather_nd}};

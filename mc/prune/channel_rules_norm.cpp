@@ -66,7 +66,7 @@ void join_layer_norm(Ports& node) {
   join_scales(node, 1, 2);
 }
 
-// com.microsoft: x, skip, scale, shift, bias of x; output 3 is their sum.
+// com.microsoft: x, skip, scale, shift (the simplified one has none), bias of x; output 3 is their sum.
 void join_skip_norm(Ports& node) {
   join_over_last(node, -1);
   join_scales(node, 1, 4);
@@ -136,6 +136,7 @@ std::vector<ChannelRule> norm_channel_rules() {
           {"SimplifiedLayerNormalization", join_layer_norm},
           {"SimplifiedLayerNormalization", join_layer_norm, nullptr, "com.microsoft"},
           {"SkipLayerNormalization", join_skip_norm, nullptr, "com.microsoft"},
+          {"SkipSimplifiedLayerNormalization", join_skip_norm, nullptr, "com.microsoft"},
           {"GroupNormalization", join_group_norm, cut_group_norm},
           {"Softmax", join_softmax},
           {"LogSoftmax", join_softmax},

@@ -12,8 +12,10 @@ bool contains(const std::vector<int64_t>& axes, int64_t axis) {
   return std::ranges::find(axes, axis) != axes.end();
 }
 
-// nullopt where they are not known, or out of range.
-std::optional<std::vector<int64_t>> axes_of(Ports& node, int64_t rank) {
+// The axes that the node names, `otherwise` where it names none; nullopt where they are not known, or out of
+// range.
+std::optional<std::vector<int64_t>> axes_of(Ports& node, int64_t rank, std::vector<int64_t> otherwise) {
+  if (!node.given(1, "axes")) return otherwise;
   auto axes = node.ints(1, "axes");
   if (!axes) return std::nullopt;
   for (int64_t& axis : *axes) {
@@ -23,7 +25,20 @@ std::optional<std::vector<int64_t>> axes_of(Ports& node, int64_t rank) {
   return axes;
 }
 
-// `over`: what the sum or mean of the axes that go says of channels there.
+// Joins the axes of `longer` that are not among `axes`, which go or come, with those of `shorter`, in order.
+void join_rest(Ports& node, const ChannelValue* longer, const std::vector<int64_t>& axes,
+               const ChannelValue* shorter) {
+  int64_t at = 0;
+  for (int64_t k = 0; k < longer->rank(); ++k) {
+    if (contains(axes, k)) {
+      node.leave(Ports::axis(longer, k));
+    } else {
+      node.same(Ports::axis(longer, k), Ports::axis(shorter, at++));
+    }
+  }
+}
+
+// `mixes`: the axes that go may be cut, as a sum or mean of the channels that remain.
 void join_kept(Ports& node, const std::vector<int64_t>& axes, bool keepdims, bool mixes) {
   const ChannelValue *x = node.in(0), *y = node.out(0);
   int64_t at = 0;
@@ -45,17 +60,13 @@ void join_kept(Ports& node, const std::vector<int64_t>& axes, bool keepdims, boo
 void join_reduction(Ports& node, bool mixes) {
   const ChannelValue *x = node.in(0), *y = node.out(0);
   if (!x || !y) return;
-  std::vector<int64_t> axes;
-  if (node.given(1, "axes")) {
-    const auto known = axes_of(node, x->rank());
-    if (!known) return;
-    axes = *known;
-  }
-  if (axes.empty()) {
+  auto axes = axes_of(node, x->rank(), {});
+  if (!axes) return;
+  if (axes->empty()) {
     if (node.node().get_int("noop_with_empty_axes", 0)) return node.same_axes(x, y);
-    for (int64_t k = 0; k < x->rank(); ++k) axes.push_back(k);
+    for (int64_t k = 0; k < x->rank(); ++k) axes->push_back(k);
   }
-  join_kept(node, axes, node.node().get_int("keepdims", 1) != 0, mixes);
+  join_kept(node, *axes, node.node().get_int("keepdims", 1) != 0, mixes);
 }
 
 void join_mean(Ports& node) {
@@ -72,38 +83,22 @@ void join_arg(Ports& node) {
   join_kept(node, {axis}, node.node().get_int("keepdims", 1) != 0, false);
 }
 
-// Axis by axis, those of one element that go or come left out.
+// Without axes those of one element go, which must be known then.
 void join_squeeze(Ports& node) {
   const ChannelValue *x = node.in(0), *y = node.out(0);
   if (!x || !y) return;
-  std::vector<int64_t> axes;
-  if (node.given(1, "axes")) {
-    const auto known = axes_of(node, x->rank());
-    if (!known) return;
-    axes = *known;
-  } else {
-    for (int64_t k = 0; k < x->rank(); ++k) {
-      if (x->dims[k] < 0) return;
-      if (x->dims[k] == 1) axes.push_back(k);
-    }
-  }
-  for (const int64_t axis : axes) node.leave(Ports::axis(x, axis));
-  int64_t at = 0;
+  std::vector<int64_t> ones;
   for (int64_t k = 0; k < x->rank(); ++k) {
-    if (!contains(axes, k)) node.same(Ports::axis(x, k), Ports::axis(y, at++));
+    if (x->dims[k] < 0 && !node.given(1, "axes")) return;
+    if (x->dims[k] == 1) ones.push_back(k);
   }
+  if (const auto axes = axes_of(node, x->rank(), ones)) join_rest(node, x, *axes, y);
 }
 
 void join_unsqueeze(Ports& node) {
   const ChannelValue *x = node.in(0), *y = node.out(0);
   if (!x || !y) return;
-  const auto axes = axes_of(node, y->rank());
-  if (!axes) return;
-  for (const int64_t axis : *axes) node.leave(Ports::axis(y, axis));
-  int64_t at = 0;
-  for (int64_t k = 0; k < y->rank(); ++k) {
-    if (!contains(*axes, k)) node.same(Ports::axis(x, at++), Ports::axis(y, k));
-  }
+  if (const auto axes = axes_of(node, y->rank(), {})) join_rest(node, y, *axes, x);
 }
 
 }  // namespace

@@ -2,8 +2,6 @@
 
 #include <cmath>
 #include <memory>
-#include <utility>
-#include <vector>
 
 #include <ATen/ATen.h>
 
@@ -23,30 +21,39 @@ at::Tensor flat_outputs(GraphModule& module, const std::vector<at::Tensor>& inpu
   return at::cat(flat);
 }
 
-struct HeldBatch {
-  std::vector<at::Tensor> inputs;
-  at::Tensor outputs;
-};
-
 }  // namespace
 
-ScoreData output_error(GraphModule& module, const Samples& samples) {
+HeldOutputs::HeldOutputs(GraphModule& module, const Samples& samples) {
   const at::NoGradGuard no_grad;
   const ModeGuard mode(module, /*training=*/false);
-  auto held = std::make_shared<std::vector<HeldBatch>>();
   double whole = 0;
   for_each_batch(samples, "outputs", [&](const Batch& batch) {
-    held->push_back({batch.inputs, flat_outputs(module, batch.inputs)});
-    whole += held->back().outputs.square().sum().item<double>();
+    held_.push_back({batch.inputs, flat_outputs(module, batch.inputs)});
+    whole += held_.back().outputs.square().sum().item<double>();
   });
   MC_CHECK(whole > 0 && std::isfinite(whole), "the model's outputs are all 0, or hold NaN or infinity");
+  mean_ = whole / static_cast<double>(held_.size());
+}
+
+at::Tensor HeldOutputs::error(GraphModule& module, int64_t i) const {
+  const HeldBatch& batch = held_.at(static_cast<size_t>(i));
+  return (flat_outputs(module, batch.inputs) - batch.outputs).square().sum() / mean_;
+}
+
+double HeldOutputs::error(GraphModule& module) const {
+  const at::NoGradGuard no_grad;
+  const ModeGuard mode(module, /*training=*/false);
+  double sum = 0;
+  for (int64_t i = 0; i < batches(); ++i) sum += error(module, i).item<double>();
+  return sum / static_cast<double>(batches());
+}
+
+ScoreData output_error(GraphModule& module, const Samples& samples) {
+  const auto held = std::make_shared<const HeldOutputs>(module, samples);
   ScoreData data;
-  data.batches = static_cast<int64_t>(held->size());
-  data.inputs = [held](int64_t i) { return held->at(static_cast<size_t>(i)).inputs; };
-  data.loss = [held, &module, mean = whole / static_cast<double>(held->size())](int64_t i) {
-    const HeldBatch& batch = held->at(static_cast<size_t>(i));
-    return (flat_outputs(module, batch.inputs) - batch.outputs).square().sum() / mean;
-  };
+  data.batches = held->batches();
+  data.inputs = [held](int64_t i) { return held->inputs(i); };
+  data.loss = [held, &module](int64_t i) { return held->error(module, i); };
   return data;
 }
 

@@ -6,8 +6,10 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/prune/block_order.h"
 #include "mc/prune/importance.h"
 #include "mc/prune/scheduler.h"
+#include "mc/prune/stages.h"
 
 namespace mc {
 namespace {
@@ -50,6 +52,11 @@ IterativePruningConfig config_of(const PruneOptions& options, int64_t total_step
   if (options.is_one_shot()) config.policy_end_step = config.policy_begin_step;
   config.end_pruning_step = config.policy_end_step;
   return config;
+}
+
+ChannelMethodPlan channel_plan_of(const PruneOptions& options) {
+  return {options.method, options.channels,   options.begin,
+          options.end,    options.keep_dense, options.score_batches};
 }
 
 }  // namespace
@@ -146,6 +153,7 @@ class PruneMethod : public Method {
 std::vector<std::string> stage_methods() {
   std::vector<std::string> names = list_methods();
   for (const Importance& importance : importances()) names.push_back(importance.name);
+  for (const std::string& name : block_method_names()) names.push_back(name);
   return names;
 }
 
@@ -154,7 +162,8 @@ bool PruneOptions::is_one_shot() const {
 }
 
 void PruneOptions::check() const {
-  if (is_channel_method(method)) return check_channel_plan({method, channels, begin, end, keep_dense});
+  if (is_block_method(method)) return check_block_options(*this);
+  if (is_channel_method(method)) return check_channel_plan(channel_plan_of(*this));
   const PruningMethod& chosen = find_pruning_method(method);
   settle_kwargs(chosen, kwargs_of(*this));
   MC_CHECK(begin <= end || is_one_shot(), "end ({}) is before begin ({})", end, begin);
@@ -173,12 +182,13 @@ void PruneOptions::check() const {
 }
 
 std::shared_ptr<Method> make_prune_method(const PruneOptions& options,
-                                          std::map<std::string, at::Tensor> rewind) {
+                                          std::map<std::string, at::Tensor> rewind,
+                                          const MakeSpeedMeter& meter) {
   options.check();
-  if (is_channel_method(options.method)) {
-    return make_channel_method(
-        {options.method, options.channels, options.begin, options.end, options.keep_dense});
-  }
+  MC_CHECK(meter || !options.channels.speedup, "{}: nothing was given to measure a speed-up with",
+           options.method);
+  if (is_block_method(options.method)) return make_block_stage(options, meter);
+  if (is_channel_method(options.method)) return make_channel_method(channel_plan_of(options), meter);
   if (const auto stage = find_pruning_method(options.method).stage) {
     MC_CHECK(rewind.empty(), "{} cannot rewind weights", options.method);
     return stage(options);

@@ -18,7 +18,8 @@
 
 namespace mc {
 
-// What a stage's `method` may be: list_methods(), then those that cut channels (importance.h).
+// What a stage's `method` may be: list_methods(), then those that cut channels (importance.h) and take out
+// residual blocks (block_order.h).
 std::vector<std::string> stage_methods();
 
 struct PruneOptions {
@@ -98,8 +99,10 @@ struct PruneOptions {
 // The first `count` batches of the stage's training data, with its loss.
 ScoreData score_data(const StageContext& context, int64_t count);
 
-// Values by initializer name that weights are set back to under the last mask: `rewind`, empty for none.
+// Values by initializer name that weights are set back to under the last mask: `rewind`, empty for none. A
+// speed-up needs `meter`. Throws Error as PruneOptions::check.
 std::shared_ptr<Method> make_prune_method(const PruneOptions& options,
-                                          std::map<std::string, at::Tensor> rewind = {});
+                                          std::map<std::string, at::Tensor> rewind = {},
+                                          const MakeSpeedMeter& meter = {});
 
 }  // namespace mc

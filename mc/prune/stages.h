@@ -17,4 +17,9 @@ std::shared_ptr<Method> make_sparsegpt_stage(const PruneOptions& options);
 std::shared_ptr<Method> make_l0_stage(const PruneOptions& options);
 std::shared_ptr<Method> make_soft_movement_stage(const PruneOptions& options);
 
+// When the stage begins, residual blocks go (block_order.h), judged by its first batches, until the target
+// holds; what is left trains on. Both throw Error where there is not one target.
+void check_block_options(const PruneOptions& options);
+std::shared_ptr<Method> make_block_stage(const PruneOptions& options, const MakeSpeedMeter& meter);
+
 }  // namespace mc

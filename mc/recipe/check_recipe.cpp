@@ -6,6 +6,7 @@
 #include <map>
 
 #include "mc/base/text.h"
+#include "mc/deploy/engine.h"
 #include "mc/recipe/data_formats.h"
 #include "mc/recipe/places.h"
 #include "mc/recipe/yaml.h"
@@ -72,6 +73,18 @@ void check_rewind(const Recipe& recipe, size_t index, Complaints& complaints) {
                              did_you_mean(wanted, earlier), join(earlier, ", ")));
 }
 
+// What a stage would only find out when it begins.
+void check_speedup(const StageOptions& stage, const std::string& path, Complaints& complaints) {
+  if (!stage.prune || !stage.prune->channels.speedup) return;
+  try {
+    const Engine& engine = find_engine(stage.prune->channels.engine);
+    if (!engine.available())
+      complaints.add(path + ".prune.speedup", "is measured there: " + engine.unavailable_reason());
+  } catch (const Error& error) {
+    complaints.add(path + ".prune.engine", error.what());
+  }
+}
+
 void check_methods(const Recipe& recipe, Complaints& complaints) {
   if (recipe.teacher && recipe.teacher->train && recipe.teacher->train->epochs == 0) {
     complaints.add("teacher.train.epochs", "must be at least 1, is 0");
@@ -89,6 +102,7 @@ void check_methods(const Recipe& recipe, Complaints& complaints) {
     }
     check_training(stage, path, complaints);
     check_rewind(recipe, i, complaints);
+    check_speedup(stage, path, complaints);
     if (recipe.loss == "none" && !stage.distill && stage.trains()) {
       complaints.add(path, "nothing gives a loss: `loss: none` needs `distill` in every stage");
     }

@@ -12,6 +12,7 @@
 #include "mc/quantize/settle_biases.h"
 #include "mc/recipe/network.h"
 #include "mc/rewrite/pass.h"
+#include "mc/search/engine_speed.h"
 #include "mc/train/trainer.h"
 
 namespace mc {
@@ -63,12 +64,19 @@ std::map<std::string, at::Tensor> values_of(const Model& model, const ModuleOpti
 }
 
 // In the order in which they act: prune, quantize, distil.
-std::vector<std::shared_ptr<Method>> make_methods(const StageJob& job, at::Device device) {
+std::vector<std::shared_ptr<Method>> make_methods(const StageJob& job, at::Device device,
+                                                  const std::filesystem::path& output) {
   std::vector<std::shared_ptr<Method>> methods;
   if (job.options.prune) {
     const auto rewind =
         job.rewind ? values_of(*job.rewind, on_device(device)) : std::map<std::string, at::Tensor>{};
-    methods.push_back(make_prune_method(*job.options.prune, rewind));
+    const auto meter = [&start = job.start, output](const std::string& engine, int64_t batch) {
+      LatencyOptions latency;
+      latency.engine = engine;
+      latency.batch = batch;
+      return engine_speed(start, output, latency);
+    };
+    methods.push_back(make_prune_method(*job.options.prune, rewind, meter));
   }
   if (job.options.quantize) methods.push_back(make_quantize_method(*job.options.quantize));
   if (job.options.distill) methods.push_back(make_distill_method(job.teacher, *job.options.distill));
@@ -123,7 +131,8 @@ StageOutcome run_stage(const StageJob& job, const LoadedRecipe& loaded, const Ru
   if (job.options.trains()) module = std::make_shared<GraphModule>(job.start, on_device(inputs.device));
   Loader loader(job.data->train, training_options(job, loaded.recipe, inputs));
   Loader evaluation(job.data->test, evaluation_options(inputs));
-  const std::vector<std::shared_ptr<Method>> methods = make_methods(job, inputs.device);
+  const std::vector<std::shared_ptr<Method>> methods =
+      make_methods(job, inputs.device, folder.stage_model(name));
   const TrainOptions options = train_options(job, loaded.recipe);
   const StageFiles files{.checkpoint = folder.checkpoint(name), .best = folder.best(name)};
   const auto start = std::chrono::steady_clock::now();

@@ -74,8 +74,8 @@ class SpeedSearch {
   SpeedPlan measure(int64_t count, double longer) {
     SpeedPlan result;
     result.plan = {choice_.cuts(count), count, 0};
-    write_onnx(result.plan.cuts.empty() ? choice_.model : cut_channels(choice_.model, result.plan.cuts),
-               file_);
+    write_for_timing(result.plan.cuts.empty() ? choice_.model : cut_channels(choice_.model, result.plan.cuts),
+                     file_);
     LatencyOptions options = options_;
     options.seconds *= longer;
     std::tie(result.before_ms, result.after_ms) = median_ms(dense_, file_, options);
@@ -92,6 +92,11 @@ class SpeedSearch {
 };
 
 }  // namespace
+
+void write_for_timing(Model model, const std::filesystem::path& file) {
+  apply_passes(model, inference_passes());
+  write_onnx(model, file);
+}
 
 SpeedPlan plan_for_speed(const ChannelChoice& choice, const std::filesystem::path& dense, double factor,
                          const std::filesystem::path& folder, const LatencyOptions& options) {

@@ -9,6 +9,9 @@
 
 namespace mc {
 
+// In the form for inference, as it will be exported.
+void write_for_timing(Model model, const std::filesystem::path& file);
+
 struct SpeedPlan {
   ChannelPlan plan;      // cost: milliseconds of the cut model
   double before_ms = 0;  // of the dense model in the last measurement

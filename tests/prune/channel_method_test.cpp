@@ -204,7 +204,7 @@ std::string channel_refusal(const ChannelMethodPlan& plan) {
 TEST(ChannelMethod, BadInput) {
   ChannelMethodPlan plan = channel_plan("channels_l1", 0.5);
   plan.options.parameters = 0.5;
-  EXPECT_THAT(channel_refusal(plan), HasSubstr("one of macs, parameters and channel_ratio"));
+  EXPECT_THAT(channel_refusal(plan), HasSubstr("one of macs, parameters, channel_ratio and speedup"));
   EXPECT_THAT(channel_refusal(channel_plan("channels_l1", 0.001)), HasSubstr("cannot be reached"));
   EXPECT_THAT(channel_refusal(channel_plan("channels_l0", 0.5)), HasSubstr("unknown importance"));
   plan = channel_plan("channels_l1", 0.5);
