@@ -77,9 +77,7 @@ class FilePruner {
   void open_data() {
     if (options().data.empty()) return;
     test_ = open_model_data(model_, options().data, options().limit);
-    MC_CHECK(options().metric.empty() || test_.dataset->labelled(),
-             "{} has no labels, so {} cannot be measured; leave --metric out", test_.dataset->description(),
-             options().metric);
+    report_.metric = checked_metric(model_, *test_.dataset, options().metric);
     report_.data = test_.dataset->description();
     report_.random_data = test_.dataset->random();
   }
@@ -245,9 +243,6 @@ class FilePruner {
     CompareOptions compare_options;
     compare_options.engine = engine_;
     compare_options.batch_size = options().batch;
-    report_.metric = options().metric;
-    if (report_.metric.empty() && test_.dataset->labelled())
-      report_.metric = test_.dataset->classes() > 0 ? "top1" : "mse";
     const auto before = report_.metric.empty() ? nullptr : make_metric(report_.metric);
     const auto after = report_.metric.empty() ? nullptr : make_metric(report_.metric);
     if (before) {
