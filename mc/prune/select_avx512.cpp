@@ -39,8 +39,8 @@ MC_AVX512_INLINE __m512i keys_of(__m512 scores) {
 }
 
 template <bool kAbsolute>
-MC_AVX512 SplitCounts split(const float* scores, int64_t count, int32_t low, int32_t high, uint64_t* words,
-                            NearKeys near) {
+MC_AVX512 SplitCounts split_lanes(const float* scores, int64_t count, int32_t low, int32_t high,
+                                  uint64_t* words, NearKeys near) {
   const __m512i lows = _mm512_set1_epi32(low), highs = _mm512_set1_epi32(high);
   const __m512i all_but_sign = _mm512_set1_epi32(0x7fffffff);
   const __m512i first_places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -80,7 +80,7 @@ bool has_avx512() {
 
 SplitCounts split_avx512(const float* scores, int64_t count, bool absolute, int32_t low, int32_t high,
                          uint64_t* words, NearKeys near) {
-  return (absolute ? split<true> : split<false>)(scores, count, low, high, words, near);
+  return (absolute ? split_lanes<true> : split_lanes<false>)(scores, count, low, high, words, near);
 }
 
 MC_AVX512 void write_avx512(const uint64_t* words, int64_t count, uint8_t* keep, float* values) {
