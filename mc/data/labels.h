@@ -1,7 +1,10 @@
-// Labels must be classes that the model knows.
+// Labels must be classes that the model knows, and of the kind that a metric counts.
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "mc/data/dataset.h"
 
@@ -10,5 +13,15 @@ namespace mc {
 // Throws Error that names the first sample whose label is not below `classes`, what a model's output tells
 // apart, and that label. Data of fewer classes, and data without class labels, costs nothing.
 void check_labels(const Dataset& data, int64_t classes);
+
+// The metric of labelled data where none is asked for: top1 of classes, mse of numbers; empty without labels.
+std::string default_metric(const Dataset& data);
+
+// What can be said before a model runs: throws Error where the data's labels are not what a metric
+// (metric_names) holds against the model's first output, whose dims `output` are, -1 where they are open
+// (nothing: all are). Classification takes one whole number a sample and an output [N, classes], with classes
+// as check_labels has them; mse as many numbers a sample as the output has.
+void check_metric(const Dataset& data, const std::string& metric,
+                  const std::optional<std::vector<int64_t>>& output);
 
 }  // namespace mc

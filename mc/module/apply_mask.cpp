@@ -11,11 +11,6 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 15;  // values a thread takes at least
 
-bool walks_together(const MaskedTensor& tensor) {
-  return tensor.values.is_cpu() && tensor.values.scalar_type() == at::kFloat &&
-         tensor.values.is_non_overlapping_and_dense() && tensor.values.strides() == tensor.mask.strides();
-}
-
 void walk(const MaskedTensor& tensor) {
   float* values = tensor.values.mutable_data_ptr<float>();
   // Read as bytes of 0 or 1, which compilers turn into vectors of bits more readily than bools.
@@ -32,6 +27,11 @@ void walk(const MaskedTensor& tensor) {
 }
 
 }  // namespace
+
+bool walks_together(const MaskedTensor& tensor) {
+  return tensor.values.is_cpu() && tensor.values.scalar_type() == at::kFloat &&
+         tensor.values.is_non_overlapping_and_dense() && tensor.values.strides() == tensor.mask.strides();
+}
 
 void apply_masks(const std::vector<MaskedTensor>& tensors) {
   const at::NoGradGuard no_grad;

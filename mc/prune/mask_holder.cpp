@@ -39,6 +39,12 @@ void MaskHolder::set_mask(size_t i, at::Tensor mask) {
   places_[i].mask = std::move(mask);
 }
 
+size_t MaskHolder::masks() const {
+  if (graph_) return graph_->masked().size();
+  return static_cast<size_t>(
+      std::ranges::count_if(places_, [](const Place& place) { return place.mask.defined(); }));
+}
+
 void MaskHolder::apply() {
   if (graph_) return graph_->apply_masks();
   std::vector<MaskedTensor> masked;

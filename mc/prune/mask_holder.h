@@ -22,8 +22,9 @@ class MaskHolder {
   at::Tensor weight(size_t i) const;  // the live parameter
   at::Tensor mask(size_t i) const;    // undefined where there is none
   void set_mask(size_t i, at::Tensor mask);
-  void apply();  // multiplies the weights
-  void drop();   // forgets the masks; weights stay as they are
+  size_t masks() const;  // of the whole module
+  void apply();          // multiplies the weights
+  void drop();           // forgets the masks; weights stay as they are
 
  private:
   struct Place {

@@ -43,7 +43,11 @@ struct Selecting {
     selection.drop = dropped_of(count, request.sparsity);
   }
 
-  void first(const Unstructured&) const { start(request.scores); }
+  void first(const Unstructured&) const {
+    start(request.scores);
+    selection.keep = std::move(request.keep);
+    selection.hold = request.hold;
+  }
   void first(const Blocks& blocks) const {
     std::vector<ScoreTensor> pooled;
     for (size_t i = 0; i < request.scores.size(); ++i)
@@ -106,6 +110,10 @@ void check_finite_scores(const MaskRequest& request) {
 
 }  // namespace
 
+bool MaskRequest::writes_in_place() const {
+  return std::holds_alternative<Unstructured>(structure) && threshold_decay == 0;
+}
+
 int64_t dropped_of(int64_t count, double sparsity) {
   const auto drop = static_cast<int64_t>(std::llround(sparsity * static_cast<double>(count)));
   return sparsity < 1 && count > 0 ? std::min(drop, count - 1) : drop;
@@ -119,7 +127,10 @@ void make_masks(std::vector<MaskRequest>& requests) {
   }
   std::vector<Selection> selections(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
-    requests[i].keep.clear();
+    if (!requests[i].writes_in_place()) {
+      requests[i].keep.clear();
+      requests[i].hold.clear();
+    }
     const Selecting selecting{requests[i], selections[i]};
     std::visit([&](const auto& structure) { selecting.first(structure); }, requests[i].structure);
   }

@@ -21,7 +21,11 @@ struct MaskRequest {
   double threshold_decay = 0;
   double threshold = 0;  // goes in and out
 
+  // One of each weight, or none: masks of an earlier time and values to hold, as a Selection has them. Only
+  // looked at when writes_in_place(); else masks are new and nothing is held.
   std::vector<at::Tensor> keep;  // comes out
+  std::vector<at::Tensor> hold;
+  bool writes_in_place() const;
 };
 
 // Throws Error as keep_mask does, naming the weight.

@@ -184,10 +184,14 @@ MaskRequest PruneRun::request_of(const Group& group, double sparsity,
   request.sparsity = sparsity;
   request.threshold_decay = settings.threshold_decay;
   request.threshold = group.threshold;
+  const bool again = group.ours && request.writes_in_place() && stays_pruned(targets_[group.targets[0]]);
   for (const size_t i : group.targets) {
     request.scores.push_back(scores[i]);
     request.axes.push_back(targets_[i].axes);
     request.names.push_back(targets_[i].name);
+    if (!again) continue;
+    request.keep.push_back(holder_.mask(i));
+    request.hold.push_back(holder_.weight(i));
   }
   return request;
 }
@@ -205,11 +209,15 @@ void PruneRun::make_masks_of(int64_t at) {
     requesting.push_back(&group);
   }
   mc::make_masks(requests);
-  for (size_t i = 0; i < requests.size(); ++i) take_masks(*requesting[i], requests[i]);
+  size_t held = 0;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    take_masks(*requesting[i], requests[i]);
+    held += requests[i].hold.size();
+  }
   for (size_t i = 0; i < targets_.size(); ++i) {
     if (latent_[i].defined()) holder_.weight(i).copy_(latent_[i]);
   }
-  holder_.apply();
+  if (held < holder_.masks()) holder_.apply();
 }
 
 void PruneRun::take_masks(Group& group, MaskRequest& made) {
@@ -218,7 +226,7 @@ void PruneRun::take_masks(Group& group, MaskRequest& made) {
     if (!group.ours && stays_pruned(targets_[i])) {
       if (const at::Tensor before = holder_.mask(i); before.defined()) made.keep[k].logical_and_(before);
     }
-    holder_.set_mask(i, std::move(made.keep[k]));
+    if (!made.keep[k].is_same(holder_.mask(i))) holder_.set_mask(i, std::move(made.keep[k]));
   }
   group.reached = made.sparsity;
   group.ours = true;

@@ -1,13 +1,17 @@
 #include "mc/prune/select.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include "mc/base/error.h"
+#include "mc/module/apply_mask.h"
+#include "mc/prune/nth_key.h"
 #include "mc/prune/select_loops.h"
 
 namespace mc {
@@ -17,6 +21,7 @@ constexpr int64_t kChunk = 1 << 15;  // scores that a thread takes at a time
 constexpr int64_t kLine = 16;        // floats of a cache line: what a sample costs, it may as well use
 constexpr int64_t kSmallSample = 4096;
 constexpr int64_t kLargeSample = 1 << 18;
+constexpr int64_t kScoresForOneSample = 128;
 constexpr int32_t kLowest = std::numeric_limits<int32_t>::min();
 constexpr int32_t kHighest = std::numeric_limits<int32_t>::max();
 
@@ -25,29 +30,38 @@ struct Span {
   const float* scores;
   bool absolute;
   uint8_t* keep;
+  float* hold;  // null where nothing is to be held in the same walk
   int64_t count;
   int64_t first;  // number of scores in the spans before
+  size_t first_word;
 };
 
+struct Job;
+
 struct Chunk {
-  size_t job;
+  Job* job;
   const Span* span;
   int64_t begin, count;
   loops::SplitCounts counts = {};
-  std::vector<int32_t> near = {};  // indices within the chunk
+  std::vector<int32_t> near_keys = {}, near_places = {};
+  int64_t stay_at_threshold = 0;  // of the near ones: the first so many of those at the threshold stay
 
-  int32_t key(int32_t index) const { return loops::score_key(span->scores[begin + index], span->absolute); }
-  uint8_t* keep() const { return span->keep + begin; }
+  uint64_t* words() const;
 };
 
 struct Job {
   Selection* selection;
   std::vector<Span> spans;
   int64_t total = 0;
-  int32_t low = kLowest, high = kHighest;
-  size_t first_chunk = 0, last_chunk = 0;
+  int32_t low = kLowest, high = kHighest, threshold = kLowest;
+  std::vector<uint64_t> words = {};  // a bit for each score: it stays
+  std::vector<Chunk> chunks = {};
   bool done = false;
 };
+
+uint64_t* Chunk::words() const {
+  return job->words.data() + span->first_word + begin / 64;
+}
 
 // Scattered over all scores, the same at each call.
 uint64_t scrambled(uint64_t x) {
@@ -67,7 +81,7 @@ std::vector<int32_t> all_keys(const Job& job) {
 
 // One line at a random place of each of equally long stretches.
 std::vector<int32_t> sample_keys(const Job& job) {
-  const int64_t lines = std::clamp(job.total / 128, kSmallSample, kLargeSample) / kLine;
+  const int64_t lines = std::clamp(job.total / kScoresForOneSample, kSmallSample, kLargeSample) / kLine;
   std::vector<int32_t> keys;
   keys.reserve(static_cast<size_t>(lines * kLine));
   size_t at = 0;
@@ -83,10 +97,8 @@ std::vector<int32_t> sample_keys(const Job& job) {
   return keys;
 }
 
-// Of the first `count` keys, which come out with the smaller ones first.
-int32_t nth_key(std::vector<int32_t>& keys, int64_t n, size_t count) {
-  std::nth_element(keys.begin(), keys.begin() + n, keys.begin() + static_cast<std::ptrdiff_t>(count));
-  return keys[static_cast<size_t>(n)];
+auto histogram_of(const std::vector<int32_t>& keys) {
+  return KeyHistogram([&](const auto& visit) { std::ranges::for_each(keys, visit); });
 }
 
 // The range of keys that holds the one of rank drop - 1, as the sample says, `width` standard deviations to
@@ -97,11 +109,11 @@ void bracket(Job& job, double width) {
   job.high = drop == 0 ? kLowest : kHighest;
   if (drop == 0 || std::isinf(width)) return;
   if (job.total <= kSmallSample) {
-    std::vector<int32_t> keys = all_keys(job);
-    job.low = job.high = nth_key(keys, drop - 1, keys.size());
+    const std::vector<int32_t> keys = all_keys(job);
+    job.low = job.high = histogram_of(keys).nth(drop - 1).key;
     return;
   }
-  std::vector<int32_t> keys = sample_keys(job);
+  const std::vector<int32_t> keys = sample_keys(job);
   const auto size = static_cast<int64_t>(keys.size());
   const double part = static_cast<double>(drop) / static_cast<double>(job.total);
   const double middle = part * static_cast<double>(size);
@@ -110,111 +122,136 @@ void bracket(Job& job, double width) {
   const double margin = width * (1.5 * std::sqrt(middle * (1 - part)) + 1);
   const auto low = static_cast<int64_t>(std::floor(middle - margin));
   const auto high = static_cast<int64_t>(std::ceil(middle + margin));
-  if (high < size) job.high = nth_key(keys, high, keys.size());
-  if (low >= 0) job.low = nth_key(keys, low, static_cast<size_t>(std::min(high, size)));
+  const auto histogram = histogram_of(keys);
+  if (high < size) job.high = histogram.nth(high).key;
+  if (low >= 0) job.low = histogram.nth(low).key;
 }
 
-// The first `count` of the scores that equal `low` stay after all.
-void keep_first_at_low(Job& job, int64_t count) {
+void split_chunk(Chunk& chunk) {
+  thread_local std::vector<int32_t> keys(kChunk + loops::kNearSlack), places(keys.size());
+  chunk.counts =
+      loops::split_by_key(chunk.span->scores + chunk.begin, chunk.count, chunk.span->absolute, chunk.job->low,
+                          chunk.job->high, chunk.words(), {keys.data(), places.data()});
+  chunk.near_keys.assign(keys.begin(), keys.begin() + chunk.counts.near);
+  chunk.near_places.assign(places.begin(), places.begin() + chunk.counts.near);
+}
+
+// The threshold is `low`, if `drop` scores are not above it: of those that equal it the first stay. False
+// when it is lower.
+bool settle_at_low(Job& job, int64_t not_above) {
+  int64_t below = 0;
   for (const Span& span : job.spans) {
-    for (int64_t i = 0; i < span.count && count > 0; ++i) {
+    for (int64_t i = 0; i < span.count; ++i)
+      below += loops::score_key(span.scores[i], span.absolute) < job.low ? 1 : 0;
+  }
+  const int64_t drop = job.selection->drop;
+  if (drop <= below) return false;
+  job.threshold = job.low;
+  int64_t stay = not_above - drop;
+  for (const Span& span : job.spans) {
+    for (int64_t i = 0; i < span.count && stay > 0; ++i) {
       if (loops::score_key(span.scores[i], span.absolute) != job.low) continue;
-      span.keep[i] = 1;
-      --count;
+      job.words[span.first_word + static_cast<size_t>(i / 64)] |= uint64_t{1} << (i % 64);
+      --stay;
     }
   }
-}
-
-// Of the scores near the threshold the `drop` smallest go; gives the largest of these.
-int32_t drop_near(const std::vector<Chunk*>& chunks, int64_t drop) {
-  std::vector<int32_t> keys;
-  for (const Chunk* chunk : chunks) {
-    for (const int32_t index : chunk->near) keys.push_back(chunk->key(index));
-  }
-  const int32_t threshold = nth_key(keys, drop - 1, keys.size());
-  // Of those at the threshold, as many stay as there are more of them than have to go.
-  int64_t stay = std::ranges::count_if(keys, [&](int32_t key) { return key <= threshold; }) - drop;
-  for (const Chunk* chunk : chunks) {
-    for (const int32_t index : chunk->near) {
-      const int32_t key = chunk->key(index);
-      if (key > threshold || (key == threshold && stay-- > 0)) continue;
-      chunk->keep()[index] = 0;
-    }
-  }
-  return threshold;
-}
-
-// Settles the mask that the pass has left; false when the bracket does not hold the threshold.
-bool settle(Job& job, std::vector<Chunk>& all) {
-  Selection& selection = *job.selection;
-  int64_t below = 0, at_low = 0, near = 0;
-  std::vector<Chunk*> chunks;
-  for (size_t i = job.first_chunk; i < job.last_chunk; ++i) {
-    below += all[i].counts.below;
-    at_low += all[i].counts.at_low;
-    near += all[i].counts.near;
-    chunks.push_back(&all[i]);
-  }
-  const int64_t drop = selection.drop;
-  if (drop == 0) return true;  // nothing is at or below the lowest key
-  if (drop <= below || drop > below + at_low + near) return false;
-  int32_t threshold = job.low;
-  if (drop <= below + at_low) {
-    keep_first_at_low(job, below + at_low - drop);
-  } else {
-    threshold = drop_near(chunks, drop - below - at_low);
-  }
-  selection.threshold = loops::key_score(threshold);
   return true;
 }
 
-void check_finite(const Job& job, const std::vector<Chunk>& chunks) {
-  for (size_t i = job.first_chunk; i < job.last_chunk; ++i) {
-    if (chunks[i].counts.finite) continue;
-    const size_t tensor = chunks[i].span->tensor;
+// Of the scores near the threshold the `drop` smallest go: finds the largest of these, and how many that
+// equal it stay.
+void find_threshold(Job& job, int64_t drop) {
+  const auto near_keys = [&](const auto& visit) {
+    for (const Chunk& chunk : job.chunks) std::ranges::for_each(chunk.near_keys, visit);
+  };
+  const KeyHistogram histogram(near_keys, job.low, job.high);
+  const NthKey found = histogram.nth(drop - 1);
+  job.threshold = found.key;
+  int64_t stay = found.not_above - drop;
+  for (auto chunk = job.chunks.begin(); stay > 0; ++chunk) {
+    chunk->stay_at_threshold = std::min<int64_t>(stay, std::ranges::count(chunk->near_keys, found.key));
+    stay -= chunk->stay_at_threshold;
+  }
+}
+
+// Finds the threshold that the pass has prepared; false when the bracket does not hold it.
+bool settle(Job& job) {
+  int64_t not_above = job.total, near = 0;
+  for (const Chunk& chunk : job.chunks) {
+    not_above -= chunk.counts.above;
+    near += chunk.counts.near;
+  }
+  const int64_t drop = job.selection->drop;
+  if (drop == 0) return true;  // nothing is at or below the lowest key
+  if (drop > not_above + near) return false;
+  if (drop > not_above) {
+    find_threshold(job, drop - not_above);
+  } else if (!settle_at_low(job, not_above)) {
+    return false;
+  }
+  job.selection->threshold = loops::key_score(job.threshold);
+  return true;
+}
+
+void check_finite(const Job& job) {
+  for (const Chunk& chunk : job.chunks) {
+    if (chunk.counts.finite) continue;
+    const size_t tensor = chunk.span->tensor;
     const std::vector<std::string>& names = job.selection->names;
     fail("{} NaN or infinity; nothing was pruned",
          tensor < names.size() ? "the scores of '" + names[tensor] + "' hold" : "scores hold");
   }
 }
 
-std::vector<Chunk> make_chunks(std::vector<Job>& jobs) {
-  std::vector<Chunk> chunks;
-  for (size_t j = 0; j < jobs.size(); ++j) {
-    jobs[j].first_chunk = chunks.size();
-    for (const Span& span : jobs[j].spans) {
-      for (int64_t begin = 0; begin < span.count && !jobs[j].done; begin += kChunk)
-        chunks.push_back({j, &span, begin, std::min(kChunk, span.count - begin)});
-    }
-    jobs[j].last_chunk = chunks.size();
+// The bits of scores near the threshold are made right, and all are written out.
+void write_chunk(Chunk& chunk) {
+  uint64_t* words = chunk.words();
+  const int32_t threshold = chunk.job->threshold;
+  for (size_t i = 0; i < chunk.near_keys.size(); ++i) {
+    bool goes = chunk.near_keys[i] < threshold;
+    if (chunk.near_keys[i] == threshold) goes = chunk.stay_at_threshold-- <= 0;
+    words[chunk.near_places[i] / 64] &= ~(static_cast<uint64_t>(goes) << (chunk.near_places[i] % 64));
   }
-  return chunks;
+  const Span& span = *chunk.span;
+  loops::write_kept(words, chunk.count, span.keep + chunk.begin,
+                    span.hold ? span.hold + chunk.begin : nullptr);
 }
 
+// Each thread takes the next item when it has done one: items differ in size.
 template <class Items, class Body>
 void for_each_in_parallel(Items& items, const Body& body) {
-  at::parallel_for(0, static_cast<int64_t>(items.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) body(items[static_cast<size_t>(i)]);
+  std::atomic<size_t> next = 0;
+  at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
+    for (size_t i = next++; i < items.size(); i = next++) body(items[i]);
   });
 }
 
 void select_on_cpu(std::vector<Job>& jobs) {
-  for (const double width : {3.0, 12.0, std::numeric_limits<double>::infinity()}) {
+  std::vector<Chunk*> chunks;
+  for (const double width : {2.0, 12.0, std::numeric_limits<double>::infinity()}) {
     for_each_in_parallel(jobs, [&](Job& job) {
       if (!job.done) bracket(job, width);
     });
-    std::vector<Chunk> chunks = make_chunks(jobs);
-    for_each_in_parallel(chunks, [&](Chunk& chunk) {
-      thread_local std::vector<int32_t> near(kChunk);
-      const Job& job = jobs[chunk.job];
-      chunk.counts = loops::split_by_key(chunk.span->scores + chunk.begin, chunk.count, chunk.span->absolute,
-                                         job.low, job.high, chunk.keep(), near.data());
-      chunk.near.assign(near.begin(), near.begin() + chunk.counts.near);
-    });
-    for (const Job& job : jobs) check_finite(job, chunks);
-    for_each_in_parallel(jobs, [&](Job& job) { job.done = job.done || settle(job, chunks); });
-    if (std::ranges::all_of(jobs, &Job::done)) return;
+    chunks.clear();
+    for (Job& job : jobs) {
+      for (Chunk& chunk : job.chunks) {
+        if (!job.done) chunks.push_back(&chunk);
+      }
+    }
+    for_each_in_parallel(chunks, [](Chunk* chunk) { split_chunk(*chunk); });
+    for (const Job& job : jobs) check_finite(job);
+    for_each_in_parallel(jobs, [](Job& job) { job.done = job.done || settle(job); });
+    if (std::ranges::all_of(jobs, &Job::done)) break;
   }
+}
+
+void write_masks(std::vector<Job>& jobs) {
+  std::vector<Chunk*> chunks;
+  for (Job& job : jobs) {
+    for (Chunk& chunk : job.chunks) chunks.push_back(&chunk);
+  }
+  std::ranges::reverse(chunks);  // what was read last is in the caches still
+  for_each_in_parallel(chunks, [](Chunk* chunk) { write_chunk(*chunk); });
 }
 
 bool runs_on_cpu(const Selection& selection) {
@@ -226,15 +263,34 @@ bool runs_on_cpu(const Selection& selection) {
 
 Job make_job(Selection& selection) {
   Job job{.selection = &selection, .spans = {}};
+  size_t words = 0;
   for (size_t i = 0; i < selection.scores.size(); ++i) {
     const ScoreTensor& score = selection.scores[i];
-    if (score.values.numel() == 0) continue;
+    const int64_t count = score.values.numel();
+    if (count == 0) continue;
+    const at::Tensor& keep = selection.keep[i];
+    const bool holds = i < selection.hold.size() && walks_together({selection.hold[i], keep});
     job.spans.push_back({i, score.values.const_data_ptr<float>(), score.absolute,
-                         reinterpret_cast<uint8_t*>(selection.keep[i].mutable_data_ptr<bool>()),
-                         score.values.numel(), job.total});
-    job.total += score.values.numel();
+                         reinterpret_cast<uint8_t*>(keep.mutable_data_ptr<bool>()),
+                         holds ? selection.hold[i].mutable_data_ptr<float>() : nullptr, count, job.total,
+                         words});
+    job.total += count;
+    words += static_cast<size_t>((count + 63) / 64);
   }
+  job.words.resize(words);
   return job;
+}
+
+// When the jobs stay where they are.
+void make_chunks(Job& job) {
+  for (const Span& span : job.spans) {
+    for (int64_t begin = 0; begin < span.count; begin += kChunk)
+      job.chunks.push_back({&job, &span, begin, std::min(kChunk, span.count - begin)});
+  }
+}
+
+at::Tensor empty_mask(const at::Tensor& values) {
+  return at::empty_like(values, values.options().dtype(at::kBool).requires_grad(false));
 }
 
 // On other devices and in other types.
@@ -254,10 +310,40 @@ void select_by_sorting(Selection& selection) {
   keep.index_fill_(0, order.slice(0, 0, stay), true);
   if (selection.drop > 0) selection.threshold = sorted[stay].item<float>();
   int64_t first = 0;
+  selection.keep.resize(parts.size());
   for (size_t i = 0; i < parts.size(); ++i) {
-    selection.keep[i].copy_(keep.slice(0, first, first + parts[i].numel()).view(selection.keep[i].sizes()));
-    first += parts[i].numel();
+    const at::Tensor& values = selection.scores[i].values;
+    const at::Tensor part = keep.slice(0, first, first + values.numel()).view(values.sizes());
+    selection.keep[i] = empty_mask(values).copy_(part);
+    first += values.numel();
   }
+}
+
+// Masks of an earlier time stay where they lie as the scores do.
+void prepare_keep(Selection& selection) {
+  selection.keep.resize(selection.scores.size());
+  for (size_t i = 0; i < selection.keep.size(); ++i) {
+    const at::Tensor& values = selection.scores[i].values;
+    at::Tensor& keep = selection.keep[i];
+    if (keep.defined() && keep.is_cpu() && keep.sizes() == values.sizes() &&
+        keep.strides() == values.strides())
+      continue;
+    keep = empty_mask(values);
+  }
+}
+
+// What could not be held while the masks were written.
+void hold_rest(const Selection& selection, bool on_cpu) {
+  std::vector<MaskedTensor> rest;
+  for (size_t i = 0; i < selection.hold.size(); ++i) {
+    const MaskedTensor masked{selection.hold[i], selection.keep[i]};
+    if (on_cpu && walks_together(masked)) {
+      masked.values.unsafeGetTensorImpl()->bump_version();
+    } else {
+      rest.push_back(masked);
+    }
+  }
+  apply_masks(rest);
 }
 
 }  // namespace
@@ -265,20 +351,26 @@ void select_by_sorting(Selection& selection) {
 void select_largest(std::vector<Selection>& selections) {
   const at::NoGradGuard no_grad;
   std::vector<Job> jobs;
+  std::vector<Selection*> others;
   for (Selection& selection : selections) {
-    selection.keep.clear();
-    for (const ScoreTensor& score : selection.scores) {
-      const auto options = score.values.options().dtype(at::kBool).requires_grad(false);
-      selection.keep.push_back(at::empty_like(score.values, options));
-    }
-    if (selection.scores.empty()) continue;
     if (runs_on_cpu(selection)) {
+      prepare_keep(selection);
       jobs.push_back(make_job(selection));
     } else {
-      select_by_sorting(selection);
+      others.push_back(&selection);
     }
   }
+  // Threads take the largest first, so that none is left with it at the end.
+  std::ranges::sort(jobs, std::greater(), &Job::total);
+  for (Job& job : jobs) make_chunks(job);
+  for (Selection* selection : others) select_by_sorting(*selection);
   select_on_cpu(jobs);
+  write_masks(jobs);
+  for (const Job& job : jobs) {
+    for (const at::Tensor& keep : job.selection->keep) keep.unsafeGetTensorImpl()->bump_version();
+    hold_rest(*job.selection, true);
+  }
+  for (const Selection* selection : others) hold_rest(*selection, false);
 }
 
 }  // namespace mc

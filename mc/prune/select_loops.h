@@ -1,4 +1,4 @@
-// The pass over memory of select.h, compiled for several levels of vector instructions. Internal.
+// The passes over memory of select.h, compiled for several levels of vector instructions. Internal.
 #pragma once
 
 #include <bit>
@@ -17,15 +17,30 @@ inline float key_score(int32_t key) {
 }
 
 struct SplitCounts {
-  int64_t below = 0;   // keys < low
-  int64_t at_low = 0;  // keys == low
-  int64_t near = 0;    // keys in (low, high]
+  int64_t above = 0;  // keys > low
+  int64_t near = 0;   // keys in (low, high]
   bool finite = true;
 };
 
-// keep[i] = key > low, of `count` scores. The indices of keys in (low, high] go to `near`, in order; it has
-// room for `count` of them.
+// Of scores, their keys and their places among the scores.
+struct NearKeys {
+  int32_t* keys;
+  int32_t* places;
+};
+inline constexpr int64_t kNearSlack = 16;
+
+// Bit i % 64 of words[i / 64] becomes key > low, of `count` scores; bits beyond are 0. Keys in (low, high] go
+// to `near`, in order; both arrays have room for `count` + kNearSlack of them.
 SplitCounts split_by_key(const float* scores, int64_t count, bool absolute, int32_t low, int32_t high,
-                         uint8_t* keep, int32_t* near);
+                         uint64_t* words, NearKeys near);
+
+// keep[i] = bit i. Where `values` are given, those whose bit is not set become zero; lines of memory in which
+// they all are already are only read.
+void write_kept(const uint64_t* words, int64_t count, uint8_t* keep, float* values);
+
+// The same without instructions of one processor.
+SplitCounts split_plain(const float* scores, int64_t count, bool absolute, int32_t low, int32_t high,
+                        uint64_t* words, NearKeys near);
+void write_plain(const uint64_t* words, int64_t count, uint8_t* keep, float* values);
 
 }  // namespace mc::loops

@@ -12,6 +12,7 @@
 #include "mc/base/error.h"
 #include "mc/ops/op.h"
 #include "mc/ops/slot.h"
+#include "mc/quantize/check_float.h"
 #include "mc/quantize/keep_float.h"
 #include "mc/rewrite/convert_opset.h"
 #include "mc/rewrite/pass.h"
@@ -52,6 +53,7 @@ class HalfConverter {
 
   HalfModel run() {
     const at::NoGradGuard no_grad;
+    check_float(model_.graph);
     convert(model_.graph, nullptr, false);
     MC_CHECK(!report_.empty(), "the model has no float32 values; there is nothing to convert");
     std::vector<Graph*> graphs;

@@ -32,7 +32,7 @@ struct HalfModel {
 // Subgraphs are converted too. Casts stand only where a value of one type is read as the other, one for each
 // value and graph. A single number that would become 0 (an epsilon) becomes the least positive number
 // instead. bfloat16 raises the opset to 22, from which on nearly all operators take it. Throws Error: another
-// type, a pattern without a node, a model without float32 values.
+// type, a pattern without a node, a model without float32 values or one that is quantized already.
 HalfModel convert_to_half(const Model& model, const HalfOptions& options = {});
 
 // Why operators keep float32, whatever the user says; null for those that need not.

@@ -13,6 +13,7 @@
 #include "mc/recipe/timing_folder.h"
 #include "mc/report/quantize_page.h"
 #include "mc/rewrite/pass.h"
+#include "mc/search/command_metric.h"
 
 namespace mc {
 namespace {
@@ -124,6 +125,10 @@ ClimbFileReport climb_file(const ClimbFileOptions& options) {
       [&] {
         const ModelData test = open_model_data(model, options.data, options.limit);
         const auto training = open_training_data(model, options.data, test);
+        const std::string& metric = options.goal.metric;
+        if (!is_command_metric(metric) && (!metric.empty() || test.dataset->labelled())) {
+          checked_metric(model, *test.dataset, metric);
+        }
         report.data = test.dataset->description();
         report.random_data = test.dataset->random();
         report.engine = judging_engine(options.quantize.target, report.engine_note);

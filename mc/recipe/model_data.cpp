@@ -6,6 +6,7 @@
 
 #include "mc/base/error.h"
 #include "mc/base/text.h"
+#include "mc/data/labels.h"
 #include "mc/recipe/fields.h"
 #include "mc/recipe/preprocess.h"
 
@@ -59,6 +60,20 @@ std::shared_ptr<const Dataset> open_training_data(const Model& model, const std:
 
 Normalization normalization_of(const Model& model, const Dataset& data) {
   return data.random() ? Normalization() : preprocess_of(model);
+}
+
+std::string checked_metric(const Model& model, const Dataset& data, const std::string& asked) {
+  MC_CHECK(asked.empty() || data.labelled(), "{} has no labels, so {} cannot be measured; leave --metric out",
+           data.description(), asked);
+  const std::string metric = asked.empty() ? default_metric(data) : asked;
+  if (metric.empty()) return metric;
+  std::optional<std::vector<int64_t>> dims;
+  if (const std::optional<Shape>& shape = model.graph.outputs.at(0).type.shape) {
+    dims.emplace();
+    for (const Dim& dim : *shape) dims->push_back(dim.known() ? dim.value : -1);
+  }
+  check_metric(data, metric, dims);
+  return metric;
 }
 
 std::unique_ptr<Loader> make_loader(const ModelData& data, int64_t batch_size) {

@@ -32,6 +32,11 @@ std::shared_ptr<const Dataset> open_training_data(const Model& model, const std:
 // What the model's metadata asks for; nothing for random data.
 Normalization normalization_of(const Model& model, const Dataset& data);
 
+// The metric that `data` is measured by: `asked`, or what its labels suggest; empty: none. Throws Error,
+// before anything takes long, where it has no labels for the one asked for, or they do not fit the model's
+// first output (check_metric).
+std::string checked_metric(const Model& model, const Dataset& data, const std::string& asked);
+
 // Its batches in order, as the model takes them.
 std::unique_ptr<Loader> make_loader(const ModelData& data, int64_t batch_size);
 

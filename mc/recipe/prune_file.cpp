@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "mc/base/error.h"
+#include "mc/base/file.h"
 #include "mc/data/metric.h"
 #include "mc/deploy/engine.h"
 #include "mc/module/graph_module.h"
@@ -19,6 +20,7 @@
 #include "mc/recipe/model_data.h"
 #include "mc/recipe/prune_smaller.h"
 #include "mc/recipe/prune_view.h"
+#include "mc/report/prune_page.h"
 #include "mc/search/sensitivity.h"
 
 namespace mc {
@@ -44,6 +46,7 @@ class FilePruner {
     describe();
     if (options().seconds > 0) time_models();
     if (test_.dataset) compare_files();
+    write_file_atomic(page_of(options().output), prune_page(to_json(report_)));
     return std::move(report_);
   }
 
@@ -67,9 +70,7 @@ class FilePruner {
   void open_data() {
     if (options().data.empty()) return;
     test_ = open_model_data(model_, options().data, options().limit);
-    MC_CHECK(options().metric.empty() || test_.dataset->labelled(),
-             "{} has no labels, so {} cannot be measured; leave --metric out", test_.dataset->description(),
-             options().metric);
+    report_.metric = checked_metric(model_, *test_.dataset, options().metric);
     report_.data = test_.dataset->description();
     report_.random_data = test_.dataset->random();
   }
@@ -164,9 +165,6 @@ class FilePruner {
     CompareOptions compare_options;
     compare_options.engine = engine_;
     compare_options.batch_size = options().batch;
-    report_.metric = options().metric;
-    if (report_.metric.empty() && test_.dataset->labelled())
-      report_.metric = test_.dataset->classes() > 0 ? "top1" : "mse";
     const auto before = report_.metric.empty() ? nullptr : make_metric(report_.metric);
     const auto after = report_.metric.empty() ? nullptr : make_metric(report_.metric);
     if (before) {

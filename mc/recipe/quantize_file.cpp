@@ -52,20 +52,10 @@ class FileQuantizer {
     const Model model = read_onnx(options().model);
     with_context([&] { return options().model.string(); },
                  [&] { test_ = open_model_data(model, options().data, options().limit); });
-    MC_CHECK(options().metric.empty() || test_.dataset->labelled(),
-             "{} has no labels, so {} cannot be measured; leave --metric out", test_.dataset->description(),
-             options().metric);
-    check_classes(model);
+    metric_ = checked_metric(model, *test_.dataset, options().metric);
     report_.data = test_.dataset->description();
     report_.random_data = test_.dataset->random();
     choose_engine();
-  }
-
-  // Before anything takes long, where the model says how many classes it knows.
-  void check_classes(const Model& model) const {
-    const std::optional<Shape>& shape = model.graph.outputs.at(0).type.shape;
-    if (!counts_classes(metric_name()) || !shape || shape->size() != 2 || !(*shape)[1].known()) return;
-    check_labels(*test_.dataset, (*shape)[1].value);
   }
 
   void choose_engine() {
@@ -168,12 +158,11 @@ class FileQuantizer {
     CompareOptions compare_options;
     compare_options.engine = engine_;
     compare_options.batch_size = options().batch;
-    const std::string name = metric_name();
-    const auto before = name.empty() ? nullptr : make_metric(name);
-    const auto after = name.empty() ? nullptr : make_metric(name);
+    const auto before = metric_.empty() ? nullptr : make_metric(metric_);
+    const auto after = metric_.empty() ? nullptr : make_metric(metric_);
     if (before) {
       compare_options.observe = [&](const Batch& batch, const auto& reference, const auto& other) {
-        if (batch.indices.at(0) == 0 && counts_classes(name) && reference.at(0).dim() == 2) {
+        if (batch.indices.at(0) == 0 && counts_classes(metric_) && reference.at(0).dim() == 2) {
           check_labels(*test_.dataset, reference[0].size(1));
         }
         before->add(reference, batch.labels);
@@ -182,19 +171,14 @@ class FileQuantizer {
     }
     const auto loader = make_loader(test_, options().batch);
     report_.comparison = compare(options().model, options().output, *loader, compare_options);
-    if (before) report_.metric = {name, before->value(), after->value()};
-  }
-
-  // Empty where there are no labels.
-  std::string metric_name() const {
-    if (!test_.dataset->labelled() || !options().metric.empty()) return options().metric;
-    return test_.dataset->classes() > 0 ? "top1" : "mse";
+    if (before) report_.metric = {metric_, before->value(), after->value()};
   }
 
   QuantizeFileReport report_;
   ModelData test_;
   std::shared_ptr<const Dataset> training_;
   std::string engine_;
+  std::string metric_;  // empty where there are no labels
 };
 
 }  // namespace

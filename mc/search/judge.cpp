@@ -51,7 +51,7 @@ Judge::Judge(std::filesystem::path reference, JudgeData data, std::string engine
       metric_(goal_.metric) {
   const Engine& found = find_engine(engine_);
   MC_CHECK(found.available(), "engine '{}': {}", engine_, found.unavailable_reason());
-  if (metric_.empty() && data_.test->labelled()) metric_ = data_.test->classes() > 0 ? "top1" : "mse";
+  if (metric_.empty()) metric_ = default_metric(*data_.test);
   MC_CHECK(!goal_.accuracy_drop || !metric_.empty(),
            "an accuracy drop needs labels, which {} has not; give labels, a command as the metric, or a "
            "least SNR",

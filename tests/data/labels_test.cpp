@@ -53,6 +53,33 @@ TEST(Labels, OfPixelsToo) {
               HasSubstr("sample 1 has the label 7"));
 }
 
+TEST(Labels, AreOfTheKindThatAMetricCounts) {
+  const OnlyLabels classes(at::tensor({0, 1, 4}, at::kLong), 5);
+  const OnlyLabels pixels(at::zeros({3, 2, 2}, at::kLong), 5);
+  const OnlyLabels numbers(at::ones({3, 4}), 0);
+  const auto said = [](const Dataset& data, const std::string& metric,
+                       const std::optional<std::vector<int64_t>>& output) {
+    return error_of([&] { check_metric(data, metric, output); });
+  };
+  EXPECT_EQ(said(classes, "top1", {{-1, 5}}), "");
+  EXPECT_EQ(said(classes, "top5", {{-1, -1}}), "");
+  EXPECT_EQ(said(classes, "f1", std::nullopt), "");
+  EXPECT_THAT(said(classes, "top1", {{-1, 3}}), HasSubstr("sample 2 has the label 4"));
+  EXPECT_THAT(said(classes, "top1", {{-1, 5, 7}}), HasSubstr("the model's first has 3 dims"));
+  EXPECT_THAT(said(pixels, "top1", std::nullopt), HasSubstr("whole numbers of shape [N, 2, 2]"));
+  EXPECT_THAT(said(numbers, "f1", {{-1, 4}}), HasSubstr("floats of shape [N, 4]"));
+  EXPECT_EQ(said(numbers, "mse", {{-1, 4}}), "");
+  EXPECT_EQ(said(numbers, "mse", {{8, 2, 2}}), "");
+  EXPECT_EQ(said(numbers, "mse", {{-1, -1}}), "");
+  EXPECT_THAT(said(numbers, "mse", {{-1, 10}}), AllOf(HasSubstr("[N, 4]"), HasSubstr("[N, 10]")));
+}
+
+TEST(Labels, SuggestAMetric) {
+  EXPECT_EQ(default_metric(OnlyLabels(at::tensor({0, 1}, at::kLong), 2)), "top1");
+  EXPECT_EQ(default_metric(OnlyLabels(at::ones({2}), 0)), "mse");
+  EXPECT_EQ(default_metric(*random_dataset(2, {{"x", at::kFloat, {1}}}, 0)), "");
+}
+
 TEST(Labels, EvaluationRefusesThem) {
   const auto data = std::make_shared<OnlyLabels>(at::tensor({0, 1, 4}, at::kLong), 5);
   const auto infer = [](const std::vector<at::Tensor>& inputs) {

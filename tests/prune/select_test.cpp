@@ -140,5 +140,74 @@ TEST(SelectLargest, NamesTheTensorThatHoldsNaN) {
   }
 }
 
+TEST(SelectLargest, AgreesWithTopkAtEverySparsityOfAPrunedTensor) {
+  at::manual_seed(7);
+  // Half of the scores are zero already; the others are all different.
+  at::Tensor values = at::randn({300, 200});
+  values.mul_(at::rand({300, 200}).gt(0.5));
+  for (int percent = 50; percent < 100; ++percent) {
+    const int64_t stay = values.numel() * (100 - percent) / 100;
+    std::vector<Selection> selections = {{.scores = {{values, true}}, .drop = values.numel() - stay}};
+    select_largest(selections);
+    const at::Tensor wanted = std::get<0>(values.abs().flatten().topk(stay));
+    const at::Tensor kept = values.masked_select(selections[0].keep[0]).abs();
+    EXPECT_TRUE(at::equal(std::get<0>(kept.sort(/*dim=*/0, /*descending=*/true)), wanted)) << percent;
+  }
+}
+
+TEST(SelectLargest, WritesMasksOfAnEarlierTimeAnewAndHoldsValues) {
+  at::manual_seed(8);
+  const at::Tensor first = at::randn({100, 333}), second = at::randn({8, 6, 3, 3});
+  const at::Tensor last = second.contiguous(at::MemoryFormat::ChannelsLast);
+  std::vector<Selection> selections = {{.scores = {{first, true}}, .drop = 10000},
+                                       {.scores = {{last, true}}, .drop = 100}};
+  select_largest(selections);
+  const at::Tensor keep = selections[0].keep[0], before = keep.clone();
+  const int64_t version = keep._version();
+  // More go, out of what has moved; the weights are the scores.
+  at::Tensor weights = first.clone(), weights_last = last.clone();
+  const at::Tensor wanted = first.abs().gt(std::get<0>(first.abs().flatten().kthvalue(30000)));
+  selections[0].scores = {{weights, true}};
+  selections[0].hold = {weights};
+  selections[0].drop = 30000;
+  selections[1].scores = {{weights_last, true}};
+  selections[1].hold = {weights_last};
+  selections[1].keep = {at::ones({8, 6, 3, 3}, at::kBool)};  // laid out otherwise: replaced
+  select_largest(selections);
+  EXPECT_TRUE(selections[0].keep[0].is_same(keep)) << "the memory of the mask is used again";
+  EXPECT_GT(keep._version(), version);
+  EXPECT_FALSE(at::equal(keep, before));
+  EXPECT_TRUE(at::equal(keep, wanted));
+  EXPECT_TRUE(at::equal(weights, first * wanted));
+  EXPECT_EQ(selections[1].keep[0].strides(), last.strides());
+  EXPECT_TRUE(at::equal(weights_last, last * selections[1].keep[0]));
+}
+
+TEST(SelectLargest, HoldsValuesOfAnotherLayoutAndType) {
+  at::manual_seed(9);
+  const at::Tensor scores = at::randn({50, 70});
+  at::Tensor turned = at::randn({70, 50}).t(), wide = at::randn({50, 70}, at::kDouble);
+  const at::Tensor turned_before = turned.clone(), wide_before = wide.clone();
+  std::vector<Selection> selections = {{.scores = {{scores, true}}, .drop = 1700, .hold = {turned}},
+                                       {.scores = {{wide, true}}, .drop = 1700, .hold = {wide}}};
+  select_largest(selections);
+  EXPECT_TRUE(at::equal(turned, turned_before * selections[0].keep[0]));
+  EXPECT_TRUE(at::equal(wide, wide_before * selections[1].keep[0]));
+  EXPECT_EQ(wide.eq(0).sum().item<int64_t>(), 1700);
+}
+
+TEST(SelectLargest, WritesNothingWhereOneScoreIsNaN) {
+  at::manual_seed(10);
+  at::Tensor good = at::randn({5000}), bad = at::randn({5000});
+  bad[17] = NAN;
+  const at::Tensor keep = at::ones({5000}, at::kBool), before = good.clone();
+  std::vector<Selection> selections = {
+      {.scores = {{good, true}}, .drop = 4000, .keep = {keep}, .hold = {good}},
+      {.scores = {{bad, true}}, .drop = 4000}};
+  EXPECT_THROW(select_largest(selections), Error);
+  EXPECT_TRUE(at::equal(good, before));
+  EXPECT_TRUE(keep.all().item<bool>());
+}
+
 }  // namespace
 }  // namespace mc

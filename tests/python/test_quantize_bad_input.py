@@ -130,6 +130,26 @@ def test_inputs_that_the_data_lacks(tmp_path):
     assert "'x'" in message and "image, mask" in message
 
 
+@pytest.mark.parametrize("goal", [(), ("--min-snr", "20"), ("--metric", "top1")])
+def test_labels_of_another_kind_are_said_first(tmp_path, goal):
+    arrays = {"x": samples(), "labels": np.ones((16, 5), np.float32)}
+    message = quantize(tmp_path, net(tmp_path), arrays, *goal, status=2)
+    assert "[N, 5]" in message and "calibrate" not in message
+    arrays["labels"] = np.ones((16, 3), np.float32)
+    if "top1" in goal:
+        assert "[N, 3]" in quantize(tmp_path, net(tmp_path), arrays, *goal, status=2)
+    else:
+        assert quantize(tmp_path, net(tmp_path), arrays, *goal)
+
+
+@pytest.mark.parametrize("mode", ["fp16", "bf16"])
+def test_a_quantized_model_does_not_become_half(tmp_path, mode):
+    quantize(tmp_path, net(tmp_path), {"x": samples()})
+    quantized = (tmp_path / "q.onnx").rename(tmp_path / "int8.onnx")
+    message = quantize(tmp_path, quantized, {"x": samples()}, "--mode", mode, status=2)
+    assert "already quantized" in message
+
+
 def test_labels_are_missing(tmp_path):
     arrays = {"x": samples()}
     for goal in (["--metric", "top1"], ["--accuracy-drop", "0.01"]):
