@@ -185,8 +185,7 @@ void add_choices(CLI::App& command, PruneArguments& arguments) {
   command
       .add_option("--ignore", options.ignore,
                   "Layers left alone, by parameter or pattern, for channels also by node or type:OPERATOR, "
-                  "for blocks "
-                  "by their sum; may be repeated")
+                  "for blocks by their sum; may be repeated")
       ->type_name("PATTERN")
       ->take_all()
       ->allow_extra_args(false);
@@ -204,8 +203,7 @@ void add_choices(CLI::App& command, PruneArguments& arguments) {
   command
       .add_option("--round-to", options.channels.round_to,
                   "channels_*: widths that stay are multiples of it; 0: of what the engine's kernels compute "
-                  "at once, or less where "
-                  "the target needs it")
+                  "at once, or less where the target needs it")
       ->check(CLI::NonNegativeNumber);
   command.add_option("--min-channels", options.channels.min_channels, "channels_*: that stay in each layer")
       ->check(CLI::PositiveNumber);

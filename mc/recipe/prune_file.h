@@ -21,9 +21,8 @@ struct PruneFileTarget {
   enum class Kind { kSparsity, kMacs, kParameters, kSize, kSpeedup };
   Kind kind = Kind::kSparsity;
   // kSparsity: part of the weights that become zero, or of the channels or blocks that go, [0, 1). kMacs,
-  // kParameters:
-  // part that stays, (0, 1]. kSize: bytes, or with `relative` part of the file. kSpeedup: times faster,
-  // above 1.
+  // kParameters: part that stays, (0, 1]. kSize: bytes, or with `relative` part of the file. kSpeedup: times
+  // faster, above 1.
   double value = 0;
   bool relative = false;
 };

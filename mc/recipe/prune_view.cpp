@@ -51,11 +51,11 @@ void check_target(const PruneFileTarget& target, bool channels) {
       MC_CHECK(value > 1, "--speedup is above 1 (2.0: twice as fast), not {}", value);
       break;
   }
-  MC_CHECK(channels || target.kind == PruneFileTarget::Kind::kSparsity,
-           "--{} is for methods that cut channels or blocks (channels_l1, ...): zeros alone leave {} as they "
-           "are; give "
-           "--sparsity",
-           name_of(target.kind), target.kind == PruneFileTarget::Kind::kSpeedup ? "speed" : "shapes");
+  MC_CHECK(
+      channels || target.kind == PruneFileTarget::Kind::kSparsity,
+      "--{} is for methods that cut channels or blocks (channels_l1, blocks_output, ...): zeros alone leave "
+      "{} as they are; give --sparsity",
+      name_of(target.kind), target.kind == PruneFileTarget::Kind::kSpeedup ? "speed" : "shapes");
 }
 
 }  // namespace
