@@ -116,6 +116,23 @@ class BlockFinder {
   std::unordered_map<std::string, const Type*> types_;
 };
 
+// A Relu that followed the sum now follows another's Relu and changes nothing; left in, it would be a value
+// with a quantizer of its own.
+void drop_repeated_relu(Graph& graph, const std::string& value) {
+  const Uses uses(graph);
+  const auto maker = uses.producer(value);
+  if (!maker || !graph.nodes[*maker].is("Relu")) return;
+  std::set<std::string> repeated;
+  for (const Uses::Use& use : uses.consumers(value)) {
+    const Node& reader = graph.nodes[use.node];
+    if (reader.is("Relu") && !uses.is_output(reader.outputs[0])) repeated.insert(reader.outputs[0]);
+  }
+  std::erase_if(graph.nodes, [&](const Node& node) {
+    return node.outputs.size() == 1 && repeated.contains(node.outputs[0]);
+  });
+  for (const std::string& output : repeated) graph.replace_uses(output, value);
+}
+
 void take_out(Graph& graph, const ResidualBlock& block) {
   const auto node = std::ranges::find_if(
       graph.nodes, [&](const Node& n) { return n.outputs.size() == 1 && n.outputs[0] == block.output; });
@@ -132,6 +149,7 @@ void take_out(Graph& graph, const ResidualBlock& block) {
   const std::string output = block.output;
   graph.nodes.erase(node);
   graph.replace_uses(output, kept);
+  drop_repeated_relu(graph, kept);
 }
 
 void remove_from(Model& model, const std::vector<std::string>& names) {

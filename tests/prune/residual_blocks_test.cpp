@@ -74,6 +74,19 @@ TEST(ResidualBlocks, NetworksHaveOnePerIdentityShortcut) {
   EXPECT_EQ(residual_blocks(vit).size(), 12u) << "attention and feed-forward of six layers";
 }
 
+TEST(ResidualBlocks, ARectifierThatWouldFollowAnotherGoesToo) {
+  const Model model = build_model("resnet20", {});
+  const auto rectifiers = [](const Model& of) {
+    return std::ranges::count_if(of.graph.nodes, [](const Node& node) { return node.is("Relu"); });
+  };
+  std::vector<std::string> names;
+  for (const ResidualBlock& block : residual_blocks(model)) names.push_back(block.name);
+  const Model removed = remove_blocks(model, names);
+  verify(removed);
+  // Of each block the one between its convolutions and the one behind its sum.
+  EXPECT_EQ(rectifiers(model) - rectifiers(removed), 2 * static_cast<int64_t>(names.size()));
+}
+
 TEST(ResidualBlocks, ALiveModuleKeepsTheRest) {
   GraphModule module(build_model("resnet8", {}));
   const std::vector<ResidualBlock> blocks = residual_blocks(module.graph());
