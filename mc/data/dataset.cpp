@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/data/memory_dataset.h"
 
 namespace mc {
 namespace {
@@ -148,6 +149,7 @@ Batch all(const Dataset& dataset) {
 
 std::shared_ptr<const Dataset> open_dataset(const std::string& source, const std::string& split,
                                             const std::vector<FieldInfo>& fields) {
+  if (is_registered_data(source)) return find_registered_data(source, split);
   if (source.starts_with(kRandom)) return random_dataset(random_count(source), fields, kRandomSeed);
   const fs::path path(source);
   std::error_code error;

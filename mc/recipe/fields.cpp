@@ -74,10 +74,11 @@ std::vector<size_t> match_fields(const std::vector<FieldInfo>& fields, const std
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!found[i] && index_of(names, inputs[i]) < names.size()) found[i] = index_of(names, inputs[i]);
     if (!found[i] && inputs.size() == 1 && names.size() == 1) found[i] = 0;
-    MC_CHECK(found[i].has_value(),
-             "no field of the data feeds the graph's input '{}'; say which with `inputs: {{FIELD: {}}}`; the "
-             "data has {}",
-             inputs[i], inputs[i], join(names, ", "));
+    MC_CHECK(
+        found[i].has_value(),
+        "no field of the data feeds the graph's input '{}'{}; say which with `inputs: {{FIELD: {}}}`; the "
+        "data has {}",
+        inputs[i], did_you_mean(inputs[i], names), inputs[i], join(names, ", "));
     order.push_back(*found[i]);
   }
   return order;
