@@ -9,6 +9,9 @@ if(NOT TARGET yaml-cpp::yaml-cpp)
   add_library(yaml-cpp::yaml-cpp ALIAS yaml-cpp)
 endif()
 
+if(SKBUILD)  # a wheel is for the Python that builds it
+  set(MC_PYTHON ${Python_EXECUTABLE} CACHE FILEPATH "Python whose packages are used")
+endif()
 set(MC_PYTHON ${PROJECT_SOURCE_DIR}/.venv/bin/python CACHE FILEPATH "Python whose packages are used")
 if(NOT EXISTS ${MC_PYTHON})
   find_program(MC_PYTHON_SYSTEM NAMES python3 REQUIRED)
@@ -17,7 +20,7 @@ endif()
 
 # mc_python(OUT CODE): what CODE prints, or empty where it fails.
 function(mc_python out code)
-  execute_process(COMMAND ${MC_PYTHON} -c "${code}" OUTPUT_VARIABLE text ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
+  execute_process(COMMAND ${MC_PYTHON} -I -c "${code}" OUTPUT_VARIABLE text ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
   set(${out} "${text}" PARENT_SCOPE)
 endfunction()
 

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -27,6 +28,8 @@ size_t terminal_width() {
   if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
   return 100;
 }
+
+std::string* captured = nullptr;
 
 void write_error(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
@@ -101,7 +104,15 @@ std::string progress_text(const ProgressState& state, int width) {
   return text;
 }
 
+std::string* capture_output(std::string* place) {
+  return std::exchange(captured, place);
+}
+
 void print(std::string_view text) {
+  if (captured) {
+    captured->append(text);
+    return;
+  }
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
 }

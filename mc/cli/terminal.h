@@ -36,6 +36,9 @@ class TerminalSink : public LogSink {
 // "train, epoch 1 of 3  [######----]  61 %  12 s left  loss 0.31"; without the bar when `width` is 0.
 std::string progress_text(const ProgressState& state, int width);
 
+// From now on print() appends to `place` (null: to stdout); gives the place before it.
+std::string* capture_output(std::string* place);
+
 void print(std::string_view text);           // to stdout, as it is
 void print_json(const Json& json);           // to stdout, indented, with a line break
 void print_error(std::string_view message);  // "error: ..." to stderr

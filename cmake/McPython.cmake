@@ -1,0 +1,37 @@
+# The extension module _core of the Python package. In a developer's tree it is written into the package's
+# folder, so that PYTHONPATH=python works; scikit-build-core installs it into the wheel.
+if(NOT MC_PYTHON_PACKAGE)
+  return()
+endif()
+set(Python_EXECUTABLE ${MC_PYTHON})
+find_package(Python COMPONENTS Interpreter Development.Module)
+find_library(MC_TORCH_PYTHON_LIBRARY NAMES torch_python PATHS ${TORCH_INSTALL_PREFIX}/lib NO_DEFAULT_PATH)
+if(NOT Python_Development.Module_FOUND OR NOT MC_TORCH_PYTHON_LIBRARY)
+  message(STATUS "Python package: headers of Python or libtorch_python not found (scripts/setup brings them)")
+  return()
+endif()
+
+set(package_folder ${PROJECT_SOURCE_DIR}/python/model_compression)
+file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/python/bindings/*.cpp)
+Python_add_library(_core MODULE WITH_SOABI ${sources})
+target_include_directories(_core PRIVATE ${PROJECT_SOURCE_DIR}/python)
+target_link_libraries(_core PRIVATE mc_cli ${MC_TORCH_PYTHON_LIBRARY})
+mc_compile_options(_core FALSE)
+target_compile_options(_core PRIVATE ${MC_COLD})
+target_compile_definitions(_core PRIVATE TORCH_EXTENSION_NAME=_core)
+target_precompile_headers(_core PRIVATE ${PROJECT_SOURCE_DIR}/python/bindings/pch.h)
+# pybind11 hides its types, so what holds them must be hidden too.
+set_target_properties(_core PROPERTIES CXX_VISIBILITY_PRESET hidden UNITY_BUILD OFF)
+
+# What the package compares with the torch it finds, before it loads what would not link.
+mc_python(MC_TORCH_VERSION "import torch; print(torch.__version__)")
+if(SKBUILD)
+  set(built_for ${PROJECT_BINARY_DIR}/_built_for.py)
+  set_target_properties(_core PROPERTIES INSTALL_RPATH "$ORIGIN/../torch/lib")
+  install(TARGETS _core LIBRARY DESTINATION model_compression COMPONENT python)
+  install(FILES ${built_for} DESTINATION model_compression COMPONENT python)
+else()
+  set(built_for ${package_folder}/_built_for.py)
+  set_target_properties(_core PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${package_folder})
+endif()
+file(CONFIGURE OUTPUT ${built_for} CONTENT "TORCH_VERSION = \"${MC_TORCH_VERSION}\"\n")

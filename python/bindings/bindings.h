@@ -1,0 +1,14 @@
+// The parts of the extension module `_core`, one file each. Python's side (python/model_compression) gives
+// them the names and the manners that people know; what stands here takes and gives plain values, checks
+// them, and releases the GIL while it works.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace mc {
+
+void bind_errors(pybind11::module_& module);   // before all others
+void bind_tensors(pybind11::module_& module);  // masks and fake quantization of plain tensors
+void bind_program(pybind11::module_& module);  // the command line
+
+}  // namespace mc

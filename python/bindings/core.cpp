@@ -1,0 +1,8 @@
+#include "bindings/bindings.h"
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "The native part of model_compression.";
+  mc::bind_errors(module);
+  mc::bind_tensors(module);
+  mc::bind_program(module);
+}
