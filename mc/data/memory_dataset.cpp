@@ -153,8 +153,8 @@ struct Registry {
 };
 
 Registry& registry() {
-  static Registry instance;
-  return instance;
+  static Registry* instance = new Registry;  // never torn down: its data may belong to an interpreter
+  return *instance;
 }
 
 }  // namespace

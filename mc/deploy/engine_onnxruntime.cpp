@@ -23,9 +23,9 @@ Engine& onnxruntime_engine() {
 #include <onnxruntime_c_api.h>
 #include <onnxruntime_session_options_config_keys.h>
 
+#include "mc/base/dynamic_library.h"
 #include "mc/base/error.h"
 #include "mc/base/log.h"
-#include "mc/deploy/dynamic_library.h"
 #include "mc/ops/slot.h"
 
 namespace mc {

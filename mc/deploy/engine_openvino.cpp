@@ -26,8 +26,8 @@ Engine& openvino_engine() {
 #include <ATen/Functions.h>
 #include <openvino/c/openvino.h>
 
+#include "mc/base/dynamic_library.h"
 #include "mc/base/error.h"
-#include "mc/deploy/dynamic_library.h"
 #include "mc/onnx/onnx.h"
 #include "mc/ops/slot.h"
 
@@ -291,8 +291,10 @@ class OpenVinoModel : public Session {
     std::vector<int64_t> dims = tensor.sizes().vec();
     const ov_shape_t shape{static_cast<int64_t>(dims.size()), dims.data()};
     ov_tensor_t* result = nullptr;
-    runtime_.check(runtime_.ov_tensor_create_from_host_ptr(openvino_type(tensor.scalar_type()), shape,
-                                                           tensor.data_ptr(), &result));
+    std::byte nothing{};  // a tensor of no elements has no memory, which OpenVINO takes for a mistake
+    void* memory = tensor.numel() == 0 ? &nothing : tensor.data_ptr();
+    runtime_.check(
+        runtime_.ov_tensor_create_from_host_ptr(openvino_type(tensor.scalar_type()), shape, memory, &result));
     return {result, runtime_.ov_tensor_free};
   }
 
