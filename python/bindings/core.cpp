@@ -5,4 +5,7 @@ PYBIND11_MODULE(_core, module) {
   mc::bind_errors(module);
   mc::bind_tensors(module);
   mc::bind_program(module);
+  mc::bind_commands(module);
+  mc::bind_data(module);
+  mc::bind_engine(module);
 }

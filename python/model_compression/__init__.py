@@ -12,9 +12,25 @@ from model_compression.errors import Error
 __version__ = "0.1.0"
 
 # Public name -> the module of this package that has it. One line a name.
-_MODULE_OF: dict[str, str] = {}
+_MODULE_OF: dict[str, str] = {
+    "benchmark": "functions",
+    "compare": "functions",
+    "evaluate": "functions",
+    "inspect": "functions",
+    "options": "functions",
+    "prune": "functions",
+    "quantize": "functions",
+    "report": "functions",
+    "run": "functions",
+    "sensitivity": "functions",
+    "Engine": "engine",
+    "available_engines": "engine",
+    "show_progress": "progress",
+    "Report": "results",
+    "tokenize": "texts",
+}
 
-__all__ = ["Error", *_MODULE_OF]
+__all__ = ["Error", *_MODULE_OF]  # noqa: PLE0604
 
 
 def _load_core():
