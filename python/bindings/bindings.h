@@ -7,9 +7,11 @@
 
 namespace mc {
 
-void bind_errors(pybind11::module_& module);   // before all others
-void bind_tensors(pybind11::module_& module);  // masks and fake quantization of plain tensors
+void bind_errors(pybind11::module_& module);     // before all others
+void bind_tensors(pybind11::module_& module);    // masks and fake quantization of plain tensors
 void bind_magnitude(pybind11::module_& module);  // thresholds and masks of magnitudes
-void bind_program(pybind11::module_& module);  // the command line
+void bind_module(pybind11::module_& module);     // GraphModule
+void bind_quantize(pybind11::module_& module);   // quantization-aware training of a GraphModule
+void bind_program(pybind11::module_& module);    // the command line
 
 }  // namespace mc

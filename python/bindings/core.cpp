@@ -5,5 +5,7 @@ PYBIND11_MODULE(_core, module) {
   mc::bind_errors(module);
   mc::bind_tensors(module);
   mc::bind_magnitude(module);
+  mc::bind_module(module);
+  mc::bind_quantize(module);
   mc::bind_program(module);
 }

@@ -13,10 +13,20 @@ from model_compression.errors import Error
 __version__ = "0.1.0"
 
 # Public name -> the module of this package that has it. One line a name.
-_MODULE_OF: dict[str, str] = {**MODULE_OF}
+_MODULE_OF: dict[str, str] = {
+    "Module": "module",
+    "load_onnx": "module",
+    "save_onnx": "module",
+    "from_torch": "capture",
+    "QatModule": "qat",
+    "QuantizationSchedule": "qat",
+    "qat_version_model": "qat",
+    "convert_fx": "qat",
+    "convert": "qat",
+    **MODULE_OF,
+}
 
-__all__ = ["Error"]
-__all__ += list(_MODULE_OF)
+__all__ = ["Error", *_MODULE_OF]  # noqa: PLE0604
 
 
 def _load_core():
