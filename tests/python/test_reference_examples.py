@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = {
     "pruning": ["--epochs", "9", "--train-images", "7680", "--test-images", "2000"],
     "distillation": [],
-    "transformers_text": ["--lines", "4500", "--epochs", "2"],
+    "transformers_text": ["--lines", "3000", "--epochs", "2"],
+    "transformers_vision": ["--train-images", "6400", "--epochs", "3"],
 }
 
 pytest.importorskip("torch")

@@ -198,24 +198,89 @@ def texts():
     return {key: torch.stack([row[key] for row in rows]) for key in ("input_ids", "attention_mask")}
 
 
-@pytest.mark.parametrize("made", [lambda: (bert(), texts()), distilbert, vit, lambda: (gpt(), texts())])
-def test_quantized_models_export_to_onnx(tmp_path, made):
+MODELS = [lambda: (bert(), texts()), distilbert, vit, lambda: (gpt(), texts())]
+MODEL_NAMES = ["bert", "distilbert", "vit", "gpt"]
+
+
+def run_in_onnxruntime(path, inputs):
     onnxruntime = pytest.importorskip("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    feeds = {each.name: inputs[each.name].numpy() for each in session.get_inputs()}
+    return torch.from_numpy(session.run(None, feeds)[-1])
+
+
+def operators_of(path):
     onnx = pytest.importorskip("onnx")
+    return [node.op_type for node in onnx.load(path).graph.node]
+
+
+@pytest.mark.parametrize("made", MODELS, ids=MODEL_NAMES)
+def test_models_and_their_quantized_layers_are_captured_and_exported(tmp_path, made):
     pytest.importorskip("onnxscript")
     model, inputs = made()
     model.config.use_cache = False
     model = mc.convert_model_for_qat(model, mc.QuantizerConfig())
     model.train()(**inputs)
-    model.eval()
-    program = torch.onnx.export(
-        model, kwargs=inputs, input_names=list(inputs), dynamo=True, optimize=False, verbose=False
-    )
-    program.save(tmp_path / "model.onnx")
-    operators = {node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node}
-    assert {"QuantizeLinear", "DequantizeLinear"} <= operators
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    found = torch.from_numpy(session.run(None, {key: value.numpy() for key, value in inputs.items()})[0])
     with torch.no_grad():
-        expected = model(**inputs).logits
-    torch.testing.assert_close(found, expected, rtol=0, atol=0.02)
+        expected = model.eval()(**inputs)
+    module = mc.from_torch(model, (), inputs)
+    found = module(**inputs)
+    assert type(found) is type(expected)
+    torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=0.02)
+    path = tmp_path / "model.onnx"
+    mc.save_onnx(module, path)
+    operators = operators_of(path)
+    assert operators.count("QuantizeLinear") == operators.count("DequantizeLinear") > 0
+    torch.testing.assert_close(run_in_onnxruntime(path, inputs), expected.logits, rtol=0, atol=0.02)
+    two = {key: value[:2] for key, value in inputs.items()}
+    torch.testing.assert_close(module(**two).logits, expected.logits[:2], rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize(("made", "layers"), list(zip(MODELS, [14, 14, 14, 8], strict=True)), ids=MODEL_NAMES)
+def test_models_train_quantized_and_become_integers(tmp_path, made, layers):
+    pytest.importorskip("onnxscript")
+    model, inputs = made()
+    model.config.use_cache = False
+    if not isinstance(model, transformers.GPT2LMHeadModel):  # whose loss fixes the batch
+        inputs["labels"] = torch.tensor([0, 1, 0, 1])
+    qat_model = mc.qat_version_model(model).train()
+    optimizer = torch.optim.SGD(qat_model.parameters(), lr=0.01)
+    for _ in range(2):
+        optimizer.zero_grad()
+        outputs = qat_model(**inputs)
+        (outputs.loss if "labels" in inputs else outputs.logits.square().mean()).backward()
+        optimizer.step()
+    quantized = [name for name, _, is_quantized, _ in qat_model.layers if is_quantized]
+    assert len(quantized) == layers
+    converted = mc.convert_fx(qat_model)
+    path = tmp_path / "model.onnx"
+    mc.save_onnx(converted, path)
+    with torch.no_grad():
+        expected = converted(**inputs).logits
+        trained = qat_model.eval()(**inputs).logits
+    torch.testing.assert_close(expected, trained, rtol=0, atol=0.02)
+    torch.testing.assert_close(run_in_onnxruntime(path, inputs), expected, rtol=0, atol=0.02)
+    onnx = pytest.importorskip("onnx")
+    integers = {
+        each.name for each in onnx.load(path).graph.initializer if each.data_type == onnx.TensorProto.INT8
+    }
+    products = [node for node in onnx.load(path).graph.node if node.op_type in ("MatMul", "Gemm")]
+    made_by = {node.output[0]: node for node in onnx.load(path).graph.node}
+    stored = [node for node in products if made_by[node.input[1]].input[0] in integers]
+    assert len(stored) >= layers - 1  # all but the convolution of images
+
+
+def test_a_trainer_trains_what_qat_version_model_gives(tmp_path):
+    pytest.importorskip("onnxscript")
+    model = bert()
+    qat_model = mc.qat_version_model(model)
+    run = trainer(qat_model, tmp_path, max_steps=16, remove_unused_columns=False)
+    rows = sentences()
+    batch = {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+    before = qat_model.eval()(**batch).loss.item()
+    run.train()
+    assert qat_model.eval()(**batch).loss.item() < before
+    assert qat_model.bert.pooler.dense.weight is model.bert.pooler.dense.weight
+    assert sum(quantized for _, _, quantized, _ in qat_model.layers) == 14
