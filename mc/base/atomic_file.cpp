@@ -25,6 +25,9 @@ namespace {
 
 // Renaming over a link would cut it, and over a device (/dev/null) would replace it.
 fs::path resolve_target(fs::path path) {
+  const std::string& text = path.native();
+  MC_CHECK(text.find('\0') == std::string::npos, "'{}...': a file's name cannot hold a zero byte",
+           text.c_str());
   std::error_code error;
   if (fs::is_symlink(path, error)) path = fs::weakly_canonical(path, error);
   auto status = fs::status(path, error);

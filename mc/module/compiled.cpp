@@ -10,6 +10,7 @@
 #include "mc/base/free_memory.h"
 #include "mc/base/log.h"
 #include "mc/base/text.h"
+#include "mc/module/given_state.h"
 #include "mc/rewrite/passes.h"
 
 namespace mc {
@@ -53,6 +54,26 @@ at::Tensor fresh_state(const Initializer& initializer, Role role, bool channels_
     tensor.copy_(to_aten(initializer.tensor, false));
   }
   tensor.set_requires_grad(role == Role::kWeight);
+  return tensor;
+}
+
+// The tensor that the caller gave, as the module keeps it.
+at::Tensor taken_state(at::Tensor tensor, const Initializer& initializer, Role role, bool channels_last,
+                       at::Device device) {
+  const at::ScalarType type = to_scalar_type(initializer.tensor.dtype);
+  const at::Device place = state_device(role, type, device);
+  MC_CHECK(tensor.sizes() == at::IntArrayRef(initializer.tensor.dims) && tensor.scalar_type() == type &&
+               tensor.device() == place,
+           "the tensor given for it is {}[{}] on {}; the model has {}[{}] on {}",
+           at::toString(tensor.scalar_type()), fmt::join(tensor.sizes(), ","), tensor.device().str(),
+           at::toString(type), fmt::join(initializer.tensor.dims, ","), place.str());
+  MC_CHECK(tensor.layout() == at::kStrided && !tensor.is_inference() && tensor.is_leaf() &&
+               (role == Role::kWeight || !tensor.requires_grad()),
+           "the tensor given for it is sparse, of inference mode, computed from others, or needs a gradient "
+           "that a {} has not",
+           role_name(role));
+  if (channels_last && !tensor.is_contiguous(at::MemoryFormat::ChannelsLast))
+    tensor.set_data(as_channels_last(tensor));
   return tensor;
 }
 
@@ -145,6 +166,10 @@ Compiled compile_model(Model model, const ModuleOptions& options, const Carry& c
                    const std::string* masked = find_metadata(initializer.tensor.metadata, kMaskOf);
                    const bool last =
                        compiled.channels_last && conv_set.contains(masked ? *masked : initializer.name);
+                   if (at::Tensor given = tensor.defined() ? at::Tensor() : given_state(initializer.name);
+                       given.defined()) {
+                     tensor = taken_state(std::move(given), initializer, role, last, options.device);
+                   }
                    if (!tensor.defined()) tensor = fresh_state(initializer, role, last, options.device);
                    compiled.state[initializer.name] = std::move(tensor);
                  });

@@ -7,11 +7,14 @@
 
 namespace mc {
 
-void bind_errors(pybind11::module_& module);    // before all others
-void bind_tensors(pybind11::module_& module);   // masks and fake quantization of plain tensors
-void bind_program(pybind11::module_& module);   // the command line
-void bind_commands(pybind11::module_& module);  // its commands as functions
-void bind_data(pybind11::module_& module);      // samples in memory
-void bind_engine(pybind11::module_& module);    // engines on tensors
+void bind_errors(pybind11::module_& module);     // before all others
+void bind_tensors(pybind11::module_& module);    // masks and fake quantization of plain tensors
+void bind_magnitude(pybind11::module_& module);  // thresholds and masks of magnitudes
+void bind_module(pybind11::module_& module);     // GraphModule
+void bind_quantize(pybind11::module_& module);   // quantization-aware training of a GraphModule
+void bind_program(pybind11::module_& module);    // the command line
+void bind_commands(pybind11::module_& module);   // its commands as functions
+void bind_data(pybind11::module_& module);       // samples in memory
+void bind_engine(pybind11::module_& module);     // engines on tensors
 
 }  // namespace mc

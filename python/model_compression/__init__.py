@@ -7,12 +7,23 @@ import importlib
 
 import torch
 
+from model_compression._research_names import MODULE_OF
 from model_compression.errors import Error
 
 __version__ = "0.1.0"
 
 # Public name -> the module of this package that has it. One line a name.
 _MODULE_OF: dict[str, str] = {
+    "Module": "module",
+    "load_onnx": "module",
+    "save_onnx": "module",
+    "from_torch": "capture",
+    "QatModule": "qat",
+    "QuantizationSchedule": "qat",
+    "qat_version_model": "qat",
+    "convert_fx": "qat",
+    "convert": "qat",
+    **MODULE_OF,
     "benchmark": "functions",
     "compare": "functions",
     "evaluate": "functions",

@@ -94,6 +94,8 @@ TEST_F(FileTest, RefusesWhatIsNoFile) {
   EXPECT_THAT(error_of([&] { AtomicFile file(folder_); }), HasSubstr("a folder"));
   EXPECT_THAT(error_of([] { AtomicFile file("/dev/null"); }), HasSubstr("device"));
   EXPECT_THAT(error_of([] { AtomicFile file(""); }), HasSubstr("not the name of a file"));
+  EXPECT_THAT(error_of([] { AtomicFile file(std::string("a\0b", 3)); }), HasSubstr("zero byte"));
+  EXPECT_THAT(error_of([] { AtomicFile file(std::string("\0", 1)); }), HasSubstr("zero byte"));
   EXPECT_THAT(error_of([&] { AtomicFile file(folder_ / "none" / "f"); }), HasSubstr("No such file"));
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
 }
