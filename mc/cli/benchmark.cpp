@@ -68,12 +68,12 @@ int execute(const BenchmarkArguments& arguments) {
   const std::vector<std::filesystem::path> models(arguments.models.begin(), arguments.models.end());
   MachineSpeed machine;
   const std::vector<BenchmarkRow> rows = benchmark(models, data, options, &machine);
-  if (arguments.json) {
-    print_json(to_json(rows, machine));
-  } else {
-    print_rows(rows);
-    print_machine(machine);
-  }
+  present(
+      arguments.json, [&] { return to_json(rows, machine); },
+      [&] {
+        print_rows(rows);
+        print_machine(machine);
+      });
   return kDone;
 }
 

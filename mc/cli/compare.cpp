@@ -97,14 +97,14 @@ int execute(const CompareArguments& arguments) {
   std::unique_ptr<Loader> loader = make_loader(data, arguments.batch);
   const Comparison comparison = compare(arguments.reference, arguments.other, *loader, options);
   const bool passed = holds(arguments, comparison);
-  if (arguments.json) {
-    Json document = to_json(std::vector<Comparison>{comparison}, passed);
-    document["data"] = data.dataset->description();
-    document["random_data"] = data.dataset->random();
-    print_json(document);
-  } else {
-    print_comparison(arguments, comparison, data.dataset->description());
-  }
+  const auto document = [&] {
+    Json result = to_json(std::vector<Comparison>{comparison}, passed);
+    result["data"] = data.dataset->description();
+    result["random_data"] = data.dataset->random();
+    return result;
+  };
+  present(arguments.json, document,
+          [&] { print_comparison(arguments, comparison, data.dataset->description()); });
   return passed ? kDone : kCheckFailed;
 }
 

@@ -16,20 +16,20 @@ struct ConformanceArguments {
   bool json = false;
 };
 
+void print_conformance(const Conformance& conformance, const std::string& list) {
+  for (const ConformanceCase& each : conformance.cases) {
+    if (each.passed() && list == "passed") print(each.name + "\n");
+    if (!each.passed() && list == "failed") print(fmt::format("{}: {}\n", each.name, each.reason));
+  }
+  print(fmt::format("{} passed, {} failed\n", conformance.passed(), conformance.failed()));
+}
+
 int execute(const ConformanceArguments& arguments) {
   use_threads(arguments.threads);
   const Conformance conformance = run_conformance(arguments.folder);
-  if (arguments.json) {
-    print_json(to_json(conformance));
-  } else {
-    for (const ConformanceCase& each : conformance.cases) {
-      if (each.passed() && arguments.list == "passed") print(each.name + "\n");
-      if (!each.passed() && arguments.list == "failed") {
-        print(fmt::format("{}: {}\n", each.name, each.reason));
-      }
-    }
-    print(fmt::format("{} passed, {} failed\n", conformance.passed(), conformance.failed()));
-  }
+  present(
+      arguments.json, [&] { return to_json(conformance); },
+      [&] { print_conformance(conformance, arguments.list); });
   return conformance.failed() == 0 ? kDone : kCheckFailed;
 }
 

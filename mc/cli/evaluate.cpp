@@ -39,19 +39,20 @@ int execute(const EvaluateArguments& arguments) {
     return infer_in_pieces(*session, inputs);
   };
   const Evaluation evaluation = evaluate(infer, *loader, arguments.metric);
-  if (arguments.json) {
-    print_json({{"schema", "model-compression/evaluate/1"},
+  const auto document = [&] {
+    return Json{{"schema", "model-compression/evaluate/1"},
                 {"model", arguments.model},
                 {"engine", arguments.engine},
                 {"metric", evaluation.metric},
                 {"value", evaluation.value},
                 {"samples", evaluation.samples},
                 {"data", data.dataset->description()},
-                {"random_data", data.dataset->random()}});
-  } else {
+                {"random_data", data.dataset->random()}};
+  };
+  present(arguments.json, document, [&] {
     print(fmt::format("{} {:.4f} on {}, {} samples: {}\n", evaluation.metric, evaluation.value,
                       arguments.engine, evaluation.samples, data.dataset->description()));
-  }
+  });
   return kDone;
 }
 

@@ -118,7 +118,9 @@ int execute(const InspectArguments& arguments) {
   InputShapes shapes;
   for (const std::string& text : arguments.shapes) shapes.insert(read_shape(text));
   const Inspection inspection = inspect_model(arguments.model, shapes);
-  arguments.json ? print_json(to_json(inspection)) : print_inspection(inspection, arguments.nodes);
+  present(
+      arguments.json, [&] { return to_json(inspection); },
+      [&] { print_inspection(inspection, arguments.nodes); });
   return kDone;
 }
 

@@ -11,11 +11,13 @@
 
 #include <signal.h>
 
+#include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 
 #include "mc/base/error.h"
 #include "mc/base/interrupt.h"
 #include "mc/base/text.h"
+#include "mc/base/threads.h"
 #include "mc/cli/command.h"
 #include "mc/cli/terminal.h"
 
@@ -35,11 +37,11 @@ void check_command(const CLI::App& program, const std::vector<std::string>& argu
   fail("there is no command '{}'{}; there are {}", first, did_you_mean(first, names), join(names, ", "));
 }
 
-int parse_and_run(const std::vector<std::string>& arguments) {
-  CLI::App program(
-      "Makes trained networks small and fast, and proves them equal where they will run.\n"
-      "An ONNX model or a builtin network goes in; a pruned, quantized, distilled ONNX model comes out.",
-      "model-compression");
+constexpr const char* kSummary =
+    "Makes trained networks small and fast, and proves them equal where they will run.\n"
+    "An ONNX model or a builtin network goes in; a pruned, quantized, distilled ONNX model comes out.";
+
+void add_commands(CLI::App& program, Action& action) {
   program.set_version_flag("--version", kVersion);
   program.require_subcommand(1);
   program.option_defaults()->always_capture_default();
@@ -48,7 +50,6 @@ int parse_and_run(const std::vector<std::string>& arguments) {
       "Exit status: 0 done; 1 a check that was asked for did not hold; 2 bad usage or input;\n"
       "130 interrupted. Results go to stdout, progress and messages to stderr.\n"
       "`model-compression COMMAND --help` tells more, with examples.");
-  Action action;
   add_run(program, action);
   add_init(program, action);
   add_inspect(program, action);
@@ -60,6 +61,12 @@ int parse_and_run(const std::vector<std::string>& arguments) {
   add_compare(program, action);
   add_conformance(program, action);
   add_report(program, action);
+}
+
+int parse_and_run(const std::vector<std::string>& arguments) {
+  CLI::App program(kSummary, "model-compression");
+  Action action;
+  add_commands(program, action);
   check_command(program, arguments);
   try {
     program.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // from the back
@@ -91,6 +98,19 @@ int guarded(Body&& body, std::string& error_text) {
   return kBadUsage;
 }
 
+// The sizes of the thread pools are the caller's again when a command is done.
+class ThreadPools {
+ public:
+  ThreadPools() : threads_(at::get_num_threads()) {}
+  ~ThreadPools() {
+    Threads::set_count(0);
+    at::set_num_threads(threads_);
+  }
+
+ private:
+  int threads_;
+};
+
 // The signals are ours while a command runs inside another program, and its own again afterwards.
 class Interrupts {
  public:
@@ -111,7 +131,38 @@ class Interrupts {
   struct sigaction terminate_ = {};
 };
 
+Json describe(const CLI::Option& option) {
+  const bool positional = option.get_positional();
+  const auto& off = option.get_fnames();
+  const char separator = option.get_delimiter();
+  return {{"name", positional ? option.get_single_name() : option.get_lnames().at(0)},
+          {"positional", positional},
+          {"required", option.get_required()},
+          {"flag", option.get_expected_max() == 0},
+          {"off", off.empty() ? "" : off.front()},
+          {"separator", separator ? std::string(1, separator) : ""},
+          {"repeated", option.get_expected_max() > 1 && !separator},
+          {"type", option.get_type_name()},
+          {"default", option.get_default_str()},
+          {"help", option.get_description()}};
+}
+
 }  // namespace
+
+std::string describe_commands() {
+  CLI::App program(kSummary, "model-compression");
+  Action action;
+  add_commands(program, action);
+  Json commands = Json::object();
+  for (const CLI::App* command : program.get_subcommands(nullptr)) {
+    Json arguments = Json::array();
+    for (const CLI::Option* option : command->get_options()) {
+      if (option != command->get_help_ptr()) arguments.push_back(describe(*option));
+    }
+    commands[command->get_name()] = {{"summary", command->get_description()}, {"arguments", arguments}};
+  }
+  return commands.dump();
+}
 
 int run_program(const std::vector<std::string>& arguments) {
   set_log_sink(std::make_shared<TerminalSink>());
@@ -127,12 +178,20 @@ CommandResult run_command(const std::vector<std::string>& arguments, std::shared
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
   const Interrupts interrupts;
+  const ThreadPools pools;
   CommandResult result;
   const auto sink_before = set_log_sink(std::move(sink));
-  std::string* const place_before = capture_output(&result.output);
+  Captured captured;
+  Captured* const place_before = capture_output(&captured);
   result.status = guarded([&] { return parse_and_run(arguments); }, result.error);
   capture_output(place_before);
   set_log_sink(sink_before);
+  result.output = std::move(captured.text);
+  result.document = std::move(captured.document);
+  if (interrupted()) {  // also where the command was done before it looked
+    result.status = static_cast<int>(ErrorKind::kInterrupted);
+    if (result.error.empty()) result.error = "interrupted";
+  }
   return result;
 }
 

@@ -148,7 +148,7 @@ int execute(const PruneArguments& arguments) {
   if (!arguments.ranking.empty()) options.global = arguments.ranking == "global";
   for (const std::string& text : arguments.limits) options.channels.limits.insert(read_limit(text));
   const PruneFileReport report = prune_file(options);
-  arguments.json ? print_json(to_json(report)) : print_pruned(report);
+  present(arguments.json, [&] { return to_json(report); }, [&] { print_pruned(report); });
   return kDone;
 }
 

@@ -121,9 +121,9 @@ std::string metric_cell(const std::optional<Judgement>& judgement) {
   return judgement && judgement->metric ? fmt::format("{:.4f}", *judgement->metric) : "-";
 }
 
-int print_climbed(const ClimbFileReport& report) {
+void print_climbed(const ClimbFileReport& report) {
   if (report.latency) print_latency(*report.latency, report.engine);
-  if (report.latency && !report.latency->pays) return kDone;
+  if (report.latency && !report.latency->pays) return;
   const LadderResult& ladder = report.ladder;
   std::vector<std::vector<std::string>> rows = {
       {"rung", "what", ladder.metric.empty() ? "metric" : ladder.metric, "SNR dB", "time", ""}};
@@ -146,7 +146,6 @@ int print_climbed(const ClimbFileReport& report) {
   print(ladder.holds         ? "the goal is reached\n"
         : ladder.out_of_time ? "the goal is not reached: the time is over; the same command goes on\n"
                              : "the goal is not reached: no rung is left\n");
-  return ladder.holds ? kDone : kCheckFailed;
 }
 
 int climb(const QuantizeArguments& arguments) {
@@ -169,8 +168,7 @@ int climb(const QuantizeArguments& arguments) {
   climb.batch = options.batch;
   climb.limit = options.limit;
   const ClimbFileReport report = climb_file(climb);
-  if (!arguments.json) return print_climbed(report);
-  print_json(to_json(report));
+  present(arguments.json, [&] { return to_json(report); }, [&] { print_climbed(report); });
   return report.ladder.holds || (report.latency && !report.latency->pays) ? kDone : kCheckFailed;
 }
 
@@ -195,7 +193,7 @@ int execute(const QuantizeArguments& arguments) {
     return climb(arguments);
   }
   const QuantizeFileReport report = quantize_file(options);
-  arguments.json ? print_json(to_json(report)) : print_quantized(report);
+  present(arguments.json, [&] { return to_json(report); }, [&] { print_quantized(report); });
   return kDone;
 }
 

@@ -26,12 +26,12 @@ int execute(const ReportArguments& arguments) {
   with_context([&] { return file.string(); }, [&] { check_run_schema(results); });
   const std::filesystem::path page = arguments.folder / "report.html";
   write_file_atomic(page, report_html(results, read_metrics(arguments.folder / "metrics.jsonl")));
-  if (arguments.json) {
-    print_json(results);
-  } else {
-    print(summary_table(results));
-    print(fmt::format("\nreport: {}\n", page.string()));
-  }
+  present(
+      arguments.json, [&] { return results; },
+      [&] {
+        print(summary_table(results));
+        print(fmt::format("\nreport: {}\n", page.string()));
+      });
   return kDone;
 }
 

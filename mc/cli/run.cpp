@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "mc/base/error.h"
-#include "mc/base/log.h"
 #include "mc/cli/command.h"
 #include "mc/cli/terminal.h"
 #include "mc/recipe/recipe.h"
@@ -58,11 +57,10 @@ int execute(const RunArguments& arguments) {
   const std::filesystem::path output = output_folder(loaded.recipe);
   if (arguments.check) {
     check_run(loaded, output);
-    if (arguments.json) {
-      print_json({{"schema", "model-compression/check/1"}, {"recipe", arguments.recipe}, {"passed", true}});
-    } else {
-      print(fmt::format("{}: fine\n", arguments.recipe));
-    }
+    const auto document = [&] {
+      return Json{{"schema", "model-compression/check/1"}, {"recipe", arguments.recipe}, {"passed", true}};
+    };
+    present(arguments.json, document, [&] { print(fmt::format("{}: fine\n", arguments.recipe)); });
     return kDone;
   }
   Json results;
@@ -70,16 +68,15 @@ int execute(const RunArguments& arguments) {
   try {
     results = run_recipe(loaded, output, arguments.resume, [&] { began = true; });
   } catch (const Error& error) {
-    print_error(error.what());
-    if (began) info("{}", resume_line(arguments, output));
-    return static_cast<int>(error.kind());
+    if (!began) throw;
+    throw Error(fmt::format("{}\n{}", error.what(), resume_line(arguments, output)), error.kind());
   }
-  if (arguments.json) {
-    print_json(results);
-  } else {
-    print(summary_table(results));
-    print(fmt::format("\nreport: {}\n", (output / "report.html").string()));
-  }
+  present(
+      arguments.json, [&] { return results; },
+      [&] {
+        print(summary_table(results));
+        print(fmt::format("\nreport: {}\n", (output / "report.html").string()));
+      });
   return results.value("passed", false) ? kDone : kCheckFailed;
 }
 

@@ -39,7 +39,7 @@ void print_sensitivity(const SensitivityFileReport& report) {
 int execute(const SensitivityArguments& arguments) {
   use_threads(arguments.threads);
   const SensitivityFileReport report = sensitivity_of_file(arguments.options);
-  arguments.json ? print_json(to_json(report)) : print_sensitivity(report);
+  present(arguments.json, [&] { return to_json(report); }, [&] { print_sensitivity(report); });
   return kDone;
 }
 

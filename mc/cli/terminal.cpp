@@ -29,7 +29,11 @@ size_t terminal_width() {
   return 100;
 }
 
-std::string* captured = nullptr;
+Captured* captured = nullptr;
+
+std::string dumped(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+}
 
 void write_error(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
@@ -104,13 +108,13 @@ std::string progress_text(const ProgressState& state, int width) {
   return text;
 }
 
-std::string* capture_output(std::string* place) {
+Captured* capture_output(Captured* place) {
   return std::exchange(captured, place);
 }
 
 void print(std::string_view text) {
   if (captured) {
-    captured->append(text);
+    captured->text.append(text);
     return;
   }
   std::fwrite(text.data(), 1, text.size(), stdout);
@@ -118,7 +122,12 @@ void print(std::string_view text) {
 }
 
 void print_json(const Json& json) {
-  print(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  print(dumped(json) + "\n");
+}
+
+void present(bool json, const std::function<Json()>& document, const std::function<void()>& text) {
+  if (captured) captured->document = dumped(document());
+  json ? print_json(document()) : text();
 }
 
 void print_error(std::string_view message) {

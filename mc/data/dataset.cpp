@@ -7,6 +7,8 @@
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
+#include "mc/data/memory_dataset.h"
+#include "mc/data/parquet.h"
 
 namespace mc {
 namespace {
@@ -114,8 +116,10 @@ bool has_idx_files(const fs::path& folder) {
 }
 
 std::shared_ptr<const Dataset> open_folder(const fs::path& folder, const std::string& split,
-                                           const std::vector<std::string>& names) {
+                                           const std::vector<FieldInfo>& fields) {
+  const std::vector<std::string> names = names_of(fields);
   if (has_idx_files(folder)) return open_idx(folder, split);
+  if (const auto files = parquet_files(folder, split); !files.empty()) return open_parquet(files, fields);
   if (!split.empty() && fs::is_directory(folder / split)) {
     if (auto files = npz_files(folder / split); !files.empty()) return open_npz(files, names);
   }
@@ -123,7 +127,8 @@ std::shared_ptr<const Dataset> open_folder(const fs::path& folder, const std::st
     return open_npz({folder / (split + ".npz")}, names);
   }
   auto files = npz_files(folder);
-  MC_CHECK(!files.empty(), "{}: has neither .npz files nor IDX files with the names that MNIST has",
+  MC_CHECK(!files.empty(),
+           "{}: has neither .npz nor .parquet files, nor IDX files with the names that MNIST has",
            folder.string());
   return open_npz(files, names);
 }
@@ -148,20 +153,23 @@ Batch all(const Dataset& dataset) {
 
 std::shared_ptr<const Dataset> open_dataset(const std::string& source, const std::string& split,
                                             const std::vector<FieldInfo>& fields) {
+  if (is_registered_data(source)) return find_registered_data(source, split);
   if (source.starts_with(kRandom)) return random_dataset(random_count(source), fields, kRandomSeed);
   const fs::path path(source);
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   MC_CHECK(fs::exists(status), "{}: there is no such file or folder", source);
   try {
-    if (fs::is_directory(status)) return open_folder(path, split, names_of(fields));
+    if (fs::is_directory(status)) return open_folder(path, split, fields);
   } catch (const fs::filesystem_error& problem) {
     fail("{}: {}", source, problem.code().message());
   }
-  MC_CHECK(path.extension() == ".npz",
-           "{}: is no dataset that is understood; give an .npz, a folder of them, a folder of IDX files, or "
-           "random:N",
-           source);
+  if (path.extension() == ".parquet") return open_parquet({path}, fields);
+  MC_CHECK(
+      path.extension() == ".npz",
+      "{}: is no dataset that is understood; give an .npz or .parquet file, a folder of them, a folder of "
+      "IDX files, or random:N",
+      source);
   return open_npz({path}, names_of(fields));
 }
 

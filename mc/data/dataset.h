@@ -59,10 +59,10 @@ std::shared_ptr<const Dataset> spread(std::shared_ptr<const Dataset> dataset, in
 // All samples as one batch.
 Batch all(const Dataset& dataset);
 
-// --data: an .npz, a folder of them, an IDX folder (MNIST file names), "random:N" (needs `fields`).
-// `split` is "train" or "test" where the format has them; a folder of npz has them as subfolders or files
-// of that name ("train.npz"), else all its files belong to either. With `fields`, an npz gives exactly
-// those arrays in that order. Throws Error that names the file and the place.
+// --data: an .npz, a folder of them, an IDX folder (MNIST file names), "random:N" (needs `fields`),
+// "memory:ID" (memory_dataset.h). `split` is "train" or "test" where the format has them; a folder of npz has
+// them as subfolders or files of that name ("train.npz"), else all its files belong to either. With `fields`,
+// an npz gives exactly those arrays in that order. Throws Error that names the file and the place.
 std::shared_ptr<const Dataset> open_dataset(const std::string& source, const std::string& split,
                                             const std::vector<FieldInfo>& fields = {});
 

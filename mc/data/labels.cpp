@@ -62,6 +62,22 @@ void check_metric(const Dataset& data, const std::string& metric,
            metric, data.description(), samples_of(labels.sizes()), samples_of(*output), mend);
 }
 
+at::Tensor as_labels(const at::Tensor& labels) {
+  if (labels.is_floating_point()) return labels.to(at::kFloat);
+  at::Tensor classes = labels.to(at::kLong);
+  if (classes.numel() == 0) return classes;
+  const auto smallest = classes.min().item<int64_t>(), largest = classes.max().item<int64_t>();
+  MC_CHECK(smallest >= 0, "array 'labels': label {} is out of range, labels count from 0", smallest);
+  MC_CHECK(largest <= INT32_MAX, "array 'labels': label {} is out of range, at most {} are supported",
+           largest, INT32_MAX);
+  return classes;
+}
+
+int64_t count_classes(const at::Tensor& labels) {
+  if (!labels.defined() || labels.scalar_type() != at::kLong || labels.numel() == 0) return 0;
+  return labels.max().item<int64_t>() + 1;
+}
+
 void check_labels(const Dataset& data, int64_t classes) {
   if (data.classes() <= classes) return;
   if (const RawImages* raw = data.raw_images()) return check_labels_of(data, raw->labels, 0, classes);

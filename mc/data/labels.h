@@ -1,4 +1,4 @@
-// Labels must be classes that the model knows, and of the kind that a metric counts.
+// Labels: classes or numbers, of the kind that a metric counts, and known to the model.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,13 @@
 #include "mc/data/dataset.h"
 
 namespace mc {
+
+// Labels as a batch has them: whole numbers from 0 become int64 classes, floats become float32 for
+// regression. Throws Error for labels below 0 or beyond 2^31 - 1.
+at::Tensor as_labels(const at::Tensor& labels);
+
+// How many classes labels made by as_labels() tell apart; 0 for floats, or where there are none.
+int64_t count_classes(const at::Tensor& labels);
 
 // Throws Error that names the first sample whose label is not below `classes`, what a model's output tells
 // apart, and that label. Data of fewer classes, and data without class labels, costs nothing.

@@ -8,6 +8,7 @@
 #include "mc/base/error.h"
 #include "mc/base/text.h"
 #include "mc/data/dataset.h"
+#include "mc/data/labels.h"
 #include "mc/data/npz_array.h"
 #include "mc/data/zip.h"
 
@@ -25,17 +26,6 @@ struct Shard {
   int64_t begin = 0;  // index of its first sample
   int64_t size = 0;
 };
-
-at::Tensor checked_labels(const at::Tensor& labels) {
-  if (labels.is_floating_point()) return labels.to(at::kFloat);
-  at::Tensor classes = labels.to(at::kLong);
-  if (classes.numel() == 0) return classes;
-  const auto smallest = classes.min().item<int64_t>(), largest = classes.max().item<int64_t>();
-  MC_CHECK(smallest >= 0, "array 'labels': label {} is out of range, labels count from 0", smallest);
-  MC_CHECK(largest <= INT32_MAX, "array 'labels': label {} is out of range, at most {} are supported",
-           largest, INT32_MAX);
-  return classes;
-}
 
 std::vector<std::string> names_of(const Shard& shard) {
   std::vector<std::string> names;
@@ -71,7 +61,7 @@ Shard read_shard(const fs::path& path, const std::vector<std::string>& wanted) {
                    "array '{}' has {} samples, the one before it has {}; first axes must be equal",
                    array.name(), samples, *size);
           if (array.name() == kLabels) {
-            shard.labels = checked_labels(array.read_all());
+            shard.labels = as_labels(array.read_all());
           } else {
             MC_CHECK(std::ranges::find(shard.inputs, array.name(), &NpzArray::name) == shard.inputs.end(),
                      "has two arrays '{}'", array.name());
@@ -107,9 +97,7 @@ class NpzDataset : public Dataset {
       with_context([&] { return shard.path.string(); }, [&] { check_alike(shards_[0], shard); });
       shard.begin = size_;
       size_ += shard.size;
-      if (shard.labels.defined() && shard.labels.scalar_type() == at::kLong) {
-        classes_ = std::max(classes_, shard.labels.max().item<int64_t>() + 1);
-      }
+      classes_ = std::max(classes_, count_classes(shard.labels));
     }
   }
 

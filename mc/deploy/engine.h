@@ -48,7 +48,8 @@ class Session {
   virtual std::vector<KernelRun> kernels() const { return {}; }
 
   // Inputs in the order of inputs(), on the CPU, contiguous or not. Throws Error when number, type, rank
-  // or a fixed dim does not fit. The outputs own their memory.
+  // or a fixed dim does not fit. Contiguous inputs are read where they are. The outputs own their memory: the
+  // engine's own, not a copy (openvino copies outputs whose shape the model leaves open).
   std::vector<at::Tensor> infer(const std::vector<at::Tensor>& inputs);
 
  protected:

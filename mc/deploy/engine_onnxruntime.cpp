@@ -23,9 +23,9 @@ Engine& onnxruntime_engine() {
 #include <onnxruntime_c_api.h>
 #include <onnxruntime_session_options_config_keys.h>
 
+#include "mc/base/dynamic_library.h"
 #include "mc/base/error.h"
 #include "mc/base/log.h"
-#include "mc/deploy/dynamic_library.h"
 #include "mc/ops/slot.h"
 
 namespace mc {
@@ -135,7 +135,7 @@ class OrtModel : public Session {
     }
     OrtSession* session = nullptr;
     runtime_.check(api.CreateSession(runtime_.env(), file.c_str(), raw, &session));
-    session_ = own(session, api.ReleaseSession);
+    session_.reset(session, api.ReleaseSession);
     read_ports(api.SessionGetInputCount, api.SessionGetInputName, api.SessionGetInputTypeInfo, inputs_);
     read_ports(api.SessionGetOutputCount, api.SessionGetOutputName, api.SessionGetOutputTypeInfo, outputs_);
     for (const PortInfo& port : inputs_) input_names_.push_back(port.name.c_str());
@@ -162,11 +162,12 @@ class OrtModel : public Session {
     std::vector<OrtValue*> results(outputs_.size(), nullptr);
     OrtStatus* status = api.Run(session_.get(), nullptr, input_names_.data(), values.data(), values.size(),
                                 output_names_.data(), results.size(), results.data());
-    for (OrtValue* result : results) held.push_back(own(result, api.ReleaseValue));
+    std::vector<std::shared_ptr<OrtValue> > given;
+    for (OrtValue* result : results) given.push_back(share(result));
     runtime_.check(status);
     std::vector<at::Tensor> outputs;
-    outputs.reserve(results.size());
-    for (OrtValue* result : results) outputs.push_back(copy_out(result));
+    outputs.reserve(given.size());
+    for (std::shared_ptr<OrtValue>& value : given) outputs.push_back(tensor_over(std::move(value)));
     return outputs;
   }
 
@@ -187,10 +188,18 @@ class OrtModel : public Session {
     }
   }
 
-  at::Tensor copy_out(OrtValue* value) {
+  // The value, released with its last owner and before the session that allocated it.
+  std::shared_ptr<OrtValue> share(OrtValue* value) const {
+    return {value, [session = session_, release = runtime_.api().ReleaseValue](OrtValue* last) {
+              if (last) release(last);
+            }};
+  }
+
+  // A tensor on the value's own memory, which it keeps alive.
+  at::Tensor tensor_over(std::shared_ptr<OrtValue> value) const {
     const OrtApi& api = runtime_.api();
     OrtTensorTypeAndShapeInfo* info = nullptr;
-    runtime_.check(api.GetTensorTypeAndShape(value, &info));
+    runtime_.check(api.GetTensorTypeAndShape(value.get(), &info));
     auto guard = own(info, api.ReleaseTensorTypeAndShapeInfo);
     ONNXTensorElementDataType element = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
     size_t rank = 0;
@@ -199,12 +208,12 @@ class OrtModel : public Session {
     std::vector<int64_t> dims(rank);
     runtime_.check(api.GetDimensions(info, dims.data(), rank));
     void* data = nullptr;
-    runtime_.check(api.GetTensorMutableData(value, &data));
-    return at::from_blob(data, dims, at::TensorOptions(to_scalar_type(dtype_of(element)))).clone();
+    runtime_.check(api.GetTensorMutableData(value.get(), &data));
+    return at::from_blob(data, dims, [value](void*) {}, at::TensorOptions(to_scalar_type(dtype_of(element))));
   }
 
   OrtRuntime& runtime_;
-  OrtOwned<OrtSession> session_;
+  std::shared_ptr<OrtSession> session_;
   std::vector<PortInfo> inputs_;
   std::vector<PortInfo> outputs_;
   std::vector<const char*> input_names_;

@@ -19,13 +19,15 @@ Engine& openvino_engine() {
 
 #include <array>
 #include <cstring>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include <ATen/Functions.h>
 #include <openvino/c/openvino.h>
 
+#include "mc/base/dynamic_library.h"
 #include "mc/base/error.h"
-#include "mc/deploy/dynamic_library.h"
 #include "mc/onnx/onnx.h"
 #include "mc/ops/slot.h"
 
@@ -64,6 +66,7 @@ namespace {
   X(ov_shape_free) \
   X(ov_infer_request_free) \
   X(ov_infer_request_set_input_tensor_by_index) \
+  X(ov_infer_request_set_output_tensor_by_index) \
   X(ov_infer_request_get_output_tensor_by_index) \
   X(ov_infer_request_infer) \
   X(ov_infer_request_get_profiling_info) \
@@ -241,18 +244,22 @@ class OpenVinoModel : public Session {
  protected:
   std::vector<at::Tensor> infer_impl(const std::vector<at::Tensor>& inputs) override {
     for (size_t i = 0; i < inputs.size(); ++i) {
-      ov_tensor_t* tensor = nullptr;
-      std::vector<int64_t> dims = inputs[i].sizes().vec();
-      ov_shape_t shape{static_cast<int64_t>(dims.size()), dims.data()};
-      runtime_.check(runtime_.ov_tensor_create_from_host_ptr(openvino_type(inputs[i].scalar_type()), shape,
-                                                             inputs[i].data_ptr(), &tensor));
-      OvOwned<ov_tensor_t> guard(tensor, runtime_.ov_tensor_free);
-      runtime_.check(runtime_.ov_infer_request_set_input_tensor_by_index(request_.get(), i, tensor));
+      const OvOwned<ov_tensor_t> tensor = view(inputs[i]);
+      runtime_.check(runtime_.ov_infer_request_set_input_tensor_by_index(request_.get(), i, tensor.get()));
+    }
+    // Where it is known how large an output will be, the engine writes into the tensor that is handed out.
+    std::vector<at::Tensor> outputs(outputs_.size());
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      const std::optional<std::vector<int64_t>> dims = fixed_dims(outputs_[i].type);
+      if (!dims) continue;
+      outputs[i] = at::empty(*dims, at::TensorOptions(to_scalar_type(outputs_[i].type.dtype)));
+      const OvOwned<ov_tensor_t> tensor = view(outputs[i]);
+      runtime_.check(runtime_.ov_infer_request_set_output_tensor_by_index(request_.get(), i, tensor.get()));
     }
     runtime_.check(runtime_.ov_infer_request_infer(request_.get()));
-    std::vector<at::Tensor> outputs;
-    outputs.reserve(outputs_.size());
-    for (size_t i = 0; i < outputs_.size(); ++i) outputs.push_back(copy_out(i));
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (!outputs[i].defined()) outputs[i] = copy_out(i);
+    }
     return outputs;
   }
 
@@ -267,6 +274,28 @@ class OpenVinoModel : public Session {
       OvOwned<ov_output_const_port_t> guard(port, runtime_.ov_output_const_port_free);
       ports.push_back(port_info(runtime_, port, i));
     }
+  }
+
+  static std::optional<std::vector<int64_t>> fixed_dims(const Type& type) {
+    if (!type.shape) return std::nullopt;
+    std::vector<int64_t> dims;
+    for (const Dim& dim : *type.shape) {
+      if (!dim.known() || dim.value == 0) return std::nullopt;
+      dims.push_back(dim.value);
+    }
+    return dims;
+  }
+
+  // The engine's tensor on the memory of ours.
+  OvOwned<ov_tensor_t> view(const at::Tensor& tensor) const {
+    std::vector<int64_t> dims = tensor.sizes().vec();
+    const ov_shape_t shape{static_cast<int64_t>(dims.size()), dims.data()};
+    ov_tensor_t* result = nullptr;
+    std::byte nothing{};  // a tensor of no elements has no memory, which OpenVINO takes for a mistake
+    void* memory = tensor.numel() == 0 ? &nothing : tensor.data_ptr();
+    runtime_.check(
+        runtime_.ov_tensor_create_from_host_ptr(openvino_type(tensor.scalar_type()), shape, memory, &result));
+    return {result, runtime_.ov_tensor_free};
   }
 
   at::Tensor copy_out(size_t index) {

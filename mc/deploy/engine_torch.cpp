@@ -105,6 +105,8 @@ class TorchSession : public Session {
         outputs[i] = outputs[i].to(at::kFloat);
       }
       outputs[i] = outputs[i].contiguous();
+      // A model may only look at its input or at a constant in another shape.
+      if (outputs[i].storage().use_count() > 1) outputs[i] = outputs[i].clone();
     }
     return outputs;
   }

@@ -20,6 +20,7 @@
 #include "mc/quantize/quantize.h"
 #include "mc/quantize/settle_biases.h"
 #include "mc/quantize/settle_learned.h"
+#include "mc/quantize/transposed_weights.h"
 #include "mc/rewrite/convert_opset.h"
 #include "mc/rewrite/pass.h"
 
@@ -360,6 +361,7 @@ Model settled_model(const Model& trained) {
   Model model = trained;
   apply_passes(model, {"inference_form", "drop_identity"});
   settle_learned(model);
+  fold_quantized_transposes(model.graph);
   return model;
 }
 

@@ -12,6 +12,7 @@
 #include "mc/quantize/fake_quantize_node.h"
 #include "mc/quantize/functions.h"
 #include "mc/quantize/placement.h"
+#include "mc/quantize/transposed_weights.h"
 #include "mc/rewrite/pass.h"
 
 namespace mc {
@@ -236,7 +237,11 @@ class Preparer {
 
 std::vector<LayerQuantization> prepare_qat(Model& model, const QuantizeOptions& options) {
   Model copy = model;
+  // The functions of blocks count axes of the weight as it is read.
+  const bool by_rows = options.weight_granularity != "group";
+  const auto transposed = by_rows ? take_transposes(copy.graph) : std::vector<TransposedWeight>();
   auto report = Preparer(copy, options).run();
+  give_transposes_back(copy.graph, transposed);
   model = std::move(copy);
   return report;
 }

@@ -1,6 +1,8 @@
 #include "mc/recipe/data_formats.h"
 
 #include "mc/base/text.h"
+#include "mc/data/memory_dataset.h"
+#include "mc/data/parquet.h"
 
 namespace mc {
 namespace {
@@ -24,12 +26,37 @@ std::shared_ptr<const Dataset> open_npz_split(const DataOptions& data, const std
   return open_npz(split == "train" ? data.train : data.test);
 }
 
+// A folder has its splits by name; else each has files of its own.
+void check_parquet(const DataOptions& data) {
+  const bool files = !data.train.empty() && !data.test.empty();
+  MC_CHECK(
+      data.root.has_value() != files && data.train.empty() == data.test.empty(),
+      "`format: parquet` needs `root`, a folder of .parquet files by split, or `train` and `test`: files");
+}
+
+std::shared_ptr<const Dataset> open_parquet_split(const DataOptions& data, const std::string& split) {
+  if (!data.root) return open_parquet(split == "train" ? data.train : data.test);
+  return open_dataset(data.root->string(), split);
+}
+
+void check_memory(const DataOptions& data) {
+  MC_CHECK(
+      data.root && is_registered_data(data.root->string()) && data.train.empty() && data.test.empty(),
+      "`format: memory` is for data that a program registers before it runs the recipe (`root: memory:1`)");
+}
+
+std::shared_ptr<const Dataset> open_memory_split(const DataOptions& data, const std::string& split) {
+  return find_registered_data(data.root->string(), split);
+}
+
 }  // namespace
 
 const std::vector<DataFormat>& data_formats() {
   static const std::vector<DataFormat> formats = {
       {"idx", "images and labels as MNIST stores them", check_idx, open_idx_split},
       {"npz", "NumPy archives: one array for each input and `labels`", check_npz, open_npz_split},
+      {"parquet", "Parquet files: one column for each input and `labels`", check_parquet, open_parquet_split},
+      {"memory", "samples of the program that runs the recipe", check_memory, open_memory_split},
   };
   return formats;
 }

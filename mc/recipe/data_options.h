@@ -66,9 +66,11 @@ struct DataOptions {
   template <class V>
   void describe(V& v) {
     v.field("format", format, "how it is stored", one_of(data_format_names()));
-    v.field("root", root, "idx: folder with the four MNIST-style files, gzipped or not");
-    v.field("train", train, "npz: files of training samples, one array for each input, and `labels`");
-    v.field("test", test, "npz: files of test samples");
+    v.field("root", root,
+            "idx: folder with the four MNIST-style files, gzipped or not; parquet: folder of files by split");
+    v.field("train", train,
+            "npz, parquet: files of training samples, one array for each input, and `labels`");
+    v.field("test", test, "npz, parquet: files of test samples");
     v.field("limit", limit, "use only so many training samples; 0: all", at_least(0));
     v.field("augment", augment, "changes to the training images, drawn anew in each epoch");
     v.field("normalize", normalize,

@@ -21,15 +21,22 @@ size_t index_of(const std::vector<std::string>& names, const std::string& name) 
   return static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin());
 }
 
+bool is_wider_integer(at::ScalarType to, at::ScalarType from) {
+  return c10::isIntegralType(to, false) && c10::isIntegralType(from, false) &&
+         c10::elementSize(to) > c10::elementSize(from);
+}
+
 class SelectedFields : public Dataset {
  public:
   SelectedFields(std::shared_ptr<const Dataset> base, std::vector<size_t> order,
-                 const std::vector<std::string>& inputs)
+                 const std::vector<std::string>& inputs, const std::vector<at::ScalarType>& types)
       : base_(std::move(base)), order_(std::move(order)) {
     std::vector<FieldInfo> fields = base_->fields();
     for (size_t i = 0; i < order_.size(); ++i) {
       fields_.push_back(fields[order_[i]]);
       fields_.back().name = inputs[i];
+      widened_.push_back(!types.empty() && is_wider_integer(types[i], fields_.back().dtype));
+      if (widened_.back()) fields_.back().dtype = types[i];
     }
   }
 
@@ -44,7 +51,10 @@ class SelectedFields : public Dataset {
   Batch get(std::span<const int64_t> indices) const override {
     Batch batch = base_->get(indices);
     std::vector<at::Tensor> inputs;
-    for (size_t field : order_) inputs.push_back(batch.inputs[field]);
+    for (size_t i = 0; i < order_.size(); ++i) {
+      const at::Tensor& array = batch.inputs[order_[i]];
+      inputs.push_back(widened_[i] ? array.to(fields_[i].dtype) : array);
+    }
     batch.inputs = std::move(inputs);
     return batch;
   }
@@ -53,6 +63,7 @@ class SelectedFields : public Dataset {
   std::shared_ptr<const Dataset> base_;
   std::vector<size_t> order_;
   std::vector<FieldInfo> fields_;
+  std::vector<bool> widened_;
 };
 
 }  // namespace
@@ -74,10 +85,11 @@ std::vector<size_t> match_fields(const std::vector<FieldInfo>& fields, const std
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!found[i] && index_of(names, inputs[i]) < names.size()) found[i] = index_of(names, inputs[i]);
     if (!found[i] && inputs.size() == 1 && names.size() == 1) found[i] = 0;
-    MC_CHECK(found[i].has_value(),
-             "no field of the data feeds the graph's input '{}'; say which with `inputs: {{FIELD: {}}}`; the "
-             "data has {}",
-             inputs[i], inputs[i], join(names, ", "));
+    MC_CHECK(
+        found[i].has_value(),
+        "no field of the data feeds the graph's input '{}'{}; say which with `inputs: {{FIELD: {}}}`; the "
+        "data has {}",
+        inputs[i], did_you_mean(inputs[i], names), inputs[i], join(names, ", "));
     order.push_back(*found[i]);
   }
   return order;
@@ -87,7 +99,19 @@ std::shared_ptr<const Dataset> select_fields(std::shared_ptr<const Dataset> data
                                              const std::vector<std::string>& inputs,
                                              const std::map<std::string, std::string>& given) {
   std::vector<size_t> order = match_fields(dataset->fields(), inputs, given);
-  return std::make_shared<SelectedFields>(std::move(dataset), std::move(order), inputs);
+  return std::make_shared<SelectedFields>(std::move(dataset), std::move(order), inputs,
+                                          std::vector<at::ScalarType>());
+}
+
+std::shared_ptr<const Dataset> select_fields(std::shared_ptr<const Dataset> dataset, const Model& model,
+                                             const std::map<std::string, std::string>& given) {
+  const std::vector<std::string> inputs = input_names(model);
+  std::vector<at::ScalarType> types;
+  for (const ValueInfo* input : model.graph.real_inputs()) {
+    types.push_back(input->type.is_tensor() ? to_scalar_type(input->type.dtype) : at::kFloat);
+  }
+  std::vector<size_t> order = match_fields(dataset->fields(), inputs, given);
+  return std::make_shared<SelectedFields>(std::move(dataset), std::move(order), inputs, types);
 }
 
 std::vector<std::string> input_names(const Model& model) {

@@ -22,6 +22,11 @@ std::shared_ptr<const Dataset> select_fields(std::shared_ptr<const Dataset> data
                                              const std::vector<std::string>& inputs,
                                              const std::map<std::string, std::string>& given = {});
 
+// The same for the inputs of a model; whole numbers are widened to what it takes (token ids are often stored
+// in int32).
+std::shared_ptr<const Dataset> select_fields(std::shared_ptr<const Dataset> dataset, const Model& model,
+                                             const std::map<std::string, std::string>& given = {});
+
 // The names of the inputs that a caller feeds.
 std::vector<std::string> input_names(const Model& model);
 

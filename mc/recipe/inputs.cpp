@@ -100,8 +100,8 @@ class Opener {
     const std::vector<std::string> names = input_names(input.model);
     const std::vector<size_t> order = match_fields(train_->fields(), names, source.inputs);
     MC_CHECK(!order.empty(), "the model has no inputs");
-    input.train = select_fields(train_, names, source.inputs);
-    input.test = select_fields(test_, names, source.inputs);
+    input.train = select_fields(train_, input.model, source.inputs);
+    input.test = select_fields(test_, input.model, source.inputs);
     set_preprocess(input.model, train_->fields()[order[0]].name, inputs_.normalization);
     try_network(input.model, *input.test, inputs_.normalization);
     return input;

@@ -27,7 +27,7 @@ bool fits(const std::vector<int64_t>& wanted, const std::vector<int64_t>& given)
 
 std::shared_ptr<const Dataset> open_for(const Model& model, const std::string& source, const char* split) {
   const std::vector<FieldInfo> wanted = fields_of(model);
-  auto data = select_fields(open_dataset(source, split, wanted), input_names(model));
+  auto data = select_fields(open_dataset(source, split, wanted), model);
   const std::vector<FieldInfo> given = data->fields();
   for (size_t i = 0; i < wanted.size(); ++i) {
     MC_CHECK(fits(wanted[i].shape, given[i].shape),

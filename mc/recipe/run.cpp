@@ -37,12 +37,19 @@ Json source_key(const ModelSource& source) {
   return key;
 }
 
+// Samples in memory have another name in every process.
+Json data_key(const DataOptions& data) {
+  Json key = options_json(data);
+  if (data.format == "memory") key.erase("root");
+  return key;
+}
+
 Json teacher_key(const Recipe& recipe) {
   return {{"source", source_key(*recipe.teacher)},
           {"train", options_json(*recipe.teacher).at("train")},
           {"seed", recipe.seed},
           {"device", recipe.device},
-          {"data", options_json(recipe.data)},
+          {"data", data_key(recipe.data)},
           {"loss", recipe.loss},
           {"metric", recipe.metric}};
 }
@@ -59,7 +66,7 @@ Json stage_key(const Recipe& recipe, size_t index) {
               {"stages", stages},
               {"seed", recipe.seed},
               {"device", recipe.device},
-              {"data", options_json(recipe.data)},
+              {"data", data_key(recipe.data)},
               {"loss", recipe.loss},
               {"metric", recipe.metric}};
   if (distils) key["teacher"] = teacher_key(recipe);

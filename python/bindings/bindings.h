@@ -13,5 +13,8 @@ void bind_magnitude(pybind11::module_& module);  // thresholds and masks of magn
 void bind_module(pybind11::module_& module);     // GraphModule
 void bind_quantize(pybind11::module_& module);   // quantization-aware training of a GraphModule
 void bind_program(pybind11::module_& module);    // the command line
+void bind_commands(pybind11::module_& module);   // its commands as functions
+void bind_data(pybind11::module_& module);       // samples in memory
+void bind_engine(pybind11::module_& module);     // engines on tensors
 
 }  // namespace mc

@@ -14,7 +14,6 @@ __version__ = "0.1.0"
 
 # Public name -> the module of this package that has it. One line a name.
 _MODULE_OF: dict[str, str] = {
-    **MODULE_OF,
     "Module": "module",
     "load_onnx": "module",
     "save_onnx": "module",
@@ -24,6 +23,22 @@ _MODULE_OF: dict[str, str] = {
     "qat_version_model": "qat",
     "convert_fx": "qat",
     "convert": "qat",
+    **MODULE_OF,
+    "benchmark": "functions",
+    "compare": "functions",
+    "evaluate": "functions",
+    "inspect": "functions",
+    "options": "functions",
+    "prune": "functions",
+    "quantize": "functions",
+    "report": "functions",
+    "run": "functions",
+    "sensitivity": "functions",
+    "Engine": "engine",
+    "available_engines": "engine",
+    "show_progress": "progress",
+    "Report": "results",
+    "tokenize": "texts",
 }
 
 __all__ = ["Error"]

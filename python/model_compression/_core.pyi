@@ -57,6 +57,11 @@ def choose_qparams(
 def convert_module(module: GraphModule, options: str) -> GraphModule:
     """A new GraphModule with integer weights and QuantizeLinear/DequantizeLinear pairs."""
 
+def erdos_renyi(
+    dims: collections.abc.Sequence[collections.abc.Sequence[int]], sparsity: float, kernel: bool
+) -> list[float]:
+    """The sparsity of each weight, of these dims, whose total is `sparsity` (Mocanu et al. 2018; with `kernel` Evci et al. 2020)."""
+
 def fake_quantize(
     x: torch.Tensor,
     scale: torch.Tensor,
@@ -93,6 +98,12 @@ def keep_masks(
     names: collections.abc.Sequence[str] = [],
 ) -> tuple[list[torch.Tensor], float]:
     """Masks (bool, true keeps) of tensors that compete with each other as if they were one, and the threshold. structure: unstructured, uniform (block_size), block (block_dims, pooling_type), n_m (n, m), nonzero; absolute: by |scores|."""
+
+def magnitude_mask(weight: torch.Tensor, threshold: float) -> torch.Tensor:
+    """1 where a magnitude exceeds the threshold, else 0; shape, type, device of the weight."""
+
+def nth_magnitude(weights: collections.abc.Sequence[torch.Tensor], n: int) -> float:
+    """The n-th smallest magnitude (from 1) of the elements of all weights together."""
 
 def parse_module(
     onnx: bytes,

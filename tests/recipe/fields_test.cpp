@@ -43,6 +43,20 @@ TEST(Fields, AreReordered) {
   EXPECT_TRUE(swapped.inputs[1].equal(plain.inputs[0]));
 }
 
+TEST(Fields, WholeNumbersAreWidenedToWhatTheModelTakes) {
+  const Model model = parse_model(R"(<ir_version: 8, opset_import: ["": 17]>
+g (int64[N,4] ids, float[N,4] mask) => (int64[N,4] y) { y = Identity(ids) })");
+  const std::vector<FieldInfo> narrow = {{"mask", at::kInt, {4}}, {"ids", at::kInt, {4}}};
+  const auto data = select_fields(random_dataset(4, narrow, 1), model);
+  EXPECT_EQ(data->fields()[0].dtype, at::kLong);
+  EXPECT_EQ(data->fields()[1].dtype, at::kInt);  // the model refuses it
+  const std::array<int64_t, 2> some = {0, 2};
+  const Batch batch = data->get(some), plain = random_dataset(4, narrow, 1)->get(some);
+  EXPECT_EQ(batch.inputs[0].scalar_type(), at::kLong);
+  EXPECT_TRUE(batch.inputs[0].equal(plain.inputs[1].to(at::kLong)));
+  EXPECT_TRUE(batch.inputs[1].equal(plain.inputs[0]));
+}
+
 TEST(Fields, OfAModelAreItsInputs) {
   const Model model = parse_model(R"(<ir_version: 8, opset_import: ["": 17]>
 g (float[N,3,H,8] x, int64[2,5] y) => (float[N,3,H,8] z) { z = Identity(x) })");

@@ -48,6 +48,11 @@ class HFTrainerPruningCallback(TrainerCallback):
             logger.info("pruning: %s", self.scheduler)
             self.scheduler.writer = _writer(getattr(args, "logging_dir", None) or args.output_dir)
 
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Goes on from the step of a checkpoint, whose masks have been loaded with the weights."""
+        if self.scheduler is not None:
+            self.scheduler.global_step = self.config.initial_step + state.global_step
+
     def on_step_end(self, args, state, control, **kwargs):
         """After each step of the optimizer."""
         if self.scheduler is not None:

@@ -212,6 +212,9 @@ def hf_add_teacher_to_student(
     asks = {f"output_{key}": True for key, alphas in student._teacher.alphas.items() if alphas is not None}
     student._forward = student.forward
     student.forward = _StudentForward(student, student_alpha, asks)
+    # Means over a batch: a Trainer that accumulates gradients divides them itself, instead of having the student's
+    # own loss alone counted over several batches.
+    student.accepts_loss_kwargs = False
     return student
 
 
@@ -220,7 +223,7 @@ def hf_remove_teacher_from_student(student):
     if not hasattr(student, "_teacher"):
         raise RuntimeError("the student has no teacher")
     forward = student._forward
-    del student._teacher, student._forward, student.forward
+    del student._teacher, student._forward, student.forward, student.accepts_loss_kwargs
     if student.forward != forward:  # it was not the class's own
         student.forward = forward
     return student

@@ -1,4 +1,4 @@
-#include "mc/deploy/dynamic_library.h"
+#include "mc/base/dynamic_library.h"
 
 #include <cstdlib>
 
