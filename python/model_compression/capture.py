@@ -105,7 +105,7 @@ def capture(
     state = _state(model)
     given = {name: tensor for name, tensor in state.items() if name in names} if share else {}
     native = _native(program, device, roles, given)
-    return Capture(native, _signature(program.exported_program, args, kwargs, native), state, aliases)
+    return Capture(native, _signature(model, program.exported_program, args, kwargs, native), state, aliases)
 
 
 def _name_tied(graph, aliases: dict[str, str]) -> None:
@@ -266,7 +266,9 @@ def _roles(model: torch.nn.Module) -> list[tuple[str, str]]:
     return roles
 
 
-def _signature(exported, args: tuple, kwargs: dict[str, Any], native: _core.GraphModule) -> Signature:
+def _signature(
+    model: torch.nn.Module, exported, args: tuple, kwargs: dict[str, Any], native: _core.GraphModule
+) -> Signature:
     leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if is_tensor(leaf)]
     if len(leaves) != len(native.input_names()):
         raise Error(
@@ -281,4 +283,7 @@ def _signature(exported, args: tuple, kwargs: dict[str, Any], native: _core.Grap
             f"the model returns {sum(each is None for each in outputs)} tensors and its graph has the outputs "
             f"{native.output_names()}"
         )
-    return Signature(args, kwargs, exported.call_spec.out_spec, outputs)
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(model.forward).parameters.values()
+    names = [each.name for each in parameters if each.kind in by_position]
+    return Signature(args, kwargs, names, exported.call_spec.out_spec, outputs)

@@ -125,6 +125,8 @@ def test_tied_parameters_names_and_dictionaries():
     own["logits"].square().sum().backward()
     theirs["logits"].square().sum().backward()
     close(module.table.weight.grad, model.table.weight.grad)
+    close(module(ids[:2], mask[:2], 2.0)["logits"], own["logits"])
+    close(module(mask=mask[:2], ids=ids[:2], scale=2.0)["logits"], own["logits"])
     with pytest.raises(mc.Error, match="keyword arguments"):
         module(ids)
     with pytest.raises(mc.Error, match=r"was 2\.0 when the model was captured"):
@@ -322,12 +324,22 @@ def test_bad_input(pair, tmp_path):
         module("images")
     with pytest.raises(TypeError, match="takes tensors"):
         module(None)
+    with pytest.raises(mc.Error, match="is on meta and the model on cpu"):
+        module(images.to("meta"))
+    with pytest.raises(mc.Error, match="dense"):
+        module(images.to_sparse())
+    with pytest.raises(mc.Error, match=r"Double.*Float"):
+        module(images.double())
+    with pytest.raises(mc.Error, match="the model takes float"):
+        module(images.long())
     with pytest.raises(mc.Error, match="cannot open"):
         mc.load_onnx(tmp_path / "none.onnx")
     with pytest.raises(mc.Error):
         mc.load_onnx(b"no model")
     with pytest.raises(TypeError):
         mc.load_onnx(3)
+    with pytest.raises(TypeError, match="not made or copied"):
+        copy.copy(module.native)
     with pytest.raises(TypeError):
         mc.save_onnx(nn.Linear(1, 1), tmp_path / "x.onnx")
     with pytest.raises(mc.Error, match="device"):
