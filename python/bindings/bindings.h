@@ -15,8 +15,8 @@ void bind_module(pybind11::module_& module);    // GraphModule
 void bind_quantize(pybind11::module_& module);  // quantization-aware training of a GraphModule
 void bind_program(pybind11::module_& module);   // the command line
 
-// Objects of this type come from functions alone: copy, pickle and type.__new__ would make some that hold
-// nothing, and pybind11 would use them.
+// Objects of this type come from functions alone: type.__new__ would make some that hold nothing, and
+// pybind11 would use them.
 template <class Type>
 void forbid_new(Type& type, const char* makers) {
   const auto refuse = [makers](const pybind11::args&, const pybind11::kwargs&) -> pybind11::object {

@@ -79,10 +79,24 @@ class Signature:
         leaves = [next(remaining) if leaf is None else leaf[0] for leaf in self._outputs]
         return pytree.tree_unflatten(leaves, self._output_spec)
 
+    # Structures are pickled as what they describe, filled with numbers: PyTorch's own warn when they are copied.
+
+    def __getstate__(self) -> dict[str, Any]:
+        specs = {key: _filled(self.__dict__[key]) for key in ("_spec", "_output_spec")}
+        return {**self.__dict__, **specs}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        specs = {key: pytree.tree_flatten(state[key])[1] for key in ("_spec", "_output_spec")}
+        self.__dict__.update(state, **specs)
+
     @staticmethod
     def _describe(spec) -> str:
         args, kwargs = spec.children()
         return f"{args.num_children} positional and {kwargs.num_children} keyword arguments"
+
+
+def _filled(spec) -> Any:
+    return pytree.tree_unflatten(range(spec.num_leaves), spec)
 
 
 def without_none(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -175,6 +175,7 @@ def test_state_dict_round_trip(pair):
 
 
 @pytest.mark.parametrize("way", ["deepcopy", "pickle", "torch.save"])
+@pytest.mark.filterwarnings("error")
 def test_copies_are_equal_and_independent(pair, way):
     _, module = pair
     module.train()
@@ -339,6 +340,8 @@ def test_bad_input(pair, tmp_path):
     with pytest.raises(TypeError):
         mc.load_onnx(3)
     with pytest.raises(TypeError, match="not made or copied"):
+        type(module.native).__new__(type(module.native))
+    with pytest.raises(TypeError, match="pickle"):
         copy.copy(module.native)
     with pytest.raises(TypeError):
         mc.save_onnx(nn.Linear(1, 1), tmp_path / "x.onnx")
