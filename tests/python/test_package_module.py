@@ -383,3 +383,55 @@ def test_wrong_examples():
         mc.from_torch(print, torch.randn(2))
     with pytest.raises(mc.Error, match="no shape yet"):
         mc.from_torch(nn.LazyLinear(3), torch.randn(2, 2))
+
+
+class Twice(nn.Module):
+    """A layer and a batch norm that are called twice in a run."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        for _ in range(2):
+            x = self.norm(torch.tanh(self.fc(x)))
+        return x
+
+
+def test_batch_norm_that_is_called_twice():
+    torch.manual_seed(0)
+    model, x = Twice().train(), torch.randn(6, 4)
+    module = mc.from_torch(model, x)
+    assert set(module.state_dict()) == set(model.state_dict())
+    for _ in range(3):
+        close(module(x), model(x))
+    for name, tensor in model.state_dict().items():
+        close(module.state_dict()[name], tensor)
+    close(module.eval()(x), model.eval()(x))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("kind", "shape"), [(nn.Dropout1d, (4, 6, 5)), (nn.Dropout2d, (4, 6, 3, 3))])
+def test_dropout_of_channels(kind, shape):
+    model, x = nn.Sequential(nn.PReLU(), kind(0.4)).train(), torch.rand(shape) + 1
+    module = mc.from_torch(model, x)
+    close(module.eval()(x), model.eval()(x))
+    y = module.train()(x)
+    kept = y.flatten(2) != 0
+    assert (kept.all(-1) | ~kept.any(-1)).all()
+    assert kept.any()
+    assert not kept.all()
+    close(y[y != 0], (x / 0.6)[y != 0])
+    assert not torch.equal(model.train()(x), x)  # its own forward is back
+
+
+class OtherInEval(nn.Module):
+    def forward(self, x):
+        return 2 * x if self.training else x
+
+
+def test_what_else_depends_on_the_mode_is_warned_of():
+    with pytest.warns(UserWarning, match="something else in eval"):
+        module = mc.from_torch(OtherInEval(), torch.randn(2, 3))
+    assert torch.equal(module.train()(torch.ones(1, 3)), torch.full((1, 3), 2.0))
