@@ -12,6 +12,7 @@
 #include "mc/quantize/fake_quantize_node.h"
 #include "mc/quantize/functions.h"
 #include "mc/quantize/placement.h"
+#include "mc/quantize/stored_weights.h"
 #include "mc/rewrite/pass.h"
 
 namespace mc {
@@ -236,6 +237,7 @@ class Preparer {
 
 std::vector<LayerQuantization> prepare_qat(Model& model, const QuantizeOptions& options) {
   Model copy = model;
+  use_stored_weights(copy);
   auto report = Preparer(copy, options).run();
   model = std::move(copy);
   return report;

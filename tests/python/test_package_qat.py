@@ -199,3 +199,37 @@ def test_conversion_ends_there(trained):
     with pytest.raises(mc.Error, match="already"):
         mc.qat_version_model(quantized)
     train(copy.deepcopy(trained[2]).train(), 1)  # what it was made of trains on
+
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.head(self.encoder(x.view(-1, 4, 16)).mean(1))
+
+
+def test_linear_layers_of_transformers(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    model = Encoder()
+    train(model.train(), 20, lr=0.02)
+    qat_model = mc.qat_version_model(model)
+    losses = train(qat_model.train(), 10, lr=0.01)
+    assert losses[-1] < 1.5
+    scales = {name for name in qat_model.state_dict() if name.endswith("weight_quantizer.scale")}
+    matrices = {name for name, tensor in model.named_parameters() if tensor.dim() == 2}
+    assert {name.removesuffix("_quantizer.scale") for name in scales} == matrices
+    quantized = mc.convert_fx(qat_model)
+    mc.save_onnx(quantized, tmp_path / "int8.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "int8.onnx", providers=["CPUExecutionProvider"])
+    images, _ = next(iter(batches(1, size=6)))
+    deployed = torch.from_numpy(session.run(None, {quantized.input_names[0]: images.numpy()})[0])
+    with torch.no_grad():
+        expected = qat_model.eval()(images)
+    torch.testing.assert_close(deployed, expected, rtol=0.05, atol=0.1)
+    quantized(images)
+    torch.testing.assert_close(quantized(images), deployed, rtol=0.02, atol=0.05)
