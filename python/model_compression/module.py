@@ -309,9 +309,14 @@ class Module(torch.nn.Module):
     def _settle_extras(self) -> None:
         """Brings what modules have and graphs have not, such as batch norm's counters, up to date."""
         runs, self._runs[0] = self._runs[0], 0
+        if not runs:
+            return
         for path, tensor in self._extras.items():
-            if runs and path.rpartition(".")[2] == "num_batches_tracked":
-                tensor.add_(runs)
+            norm, _, name = path.rpartition(".")
+            if name == "num_batches_tracked":
+                variance = f"{norm}.running_var" if norm else "running_var"
+                calls = sum(variance == read[4] for _, _, read, _ in self._native.nodes() if len(read) > 4)
+                tensor.add_(runs * max(calls, 1))
 
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         self._settle_extras()

@@ -49,7 +49,8 @@ def test_parameters_are_the_models_own_from_the_start():
     optimizer.step()
     assert qat_model.conv1.weight is model.conv1.weight
     assert not torch.equal(model.conv1.weight, before)
-    assert len(list(qat_model.parameters())) == len(list(model.parameters()))
+    own = {id(parameter) for parameter in qat_model.parameters()}
+    assert own == {id(parameter) for parameter in model.parameters()}
 
 
 def test_training_learns_and_quantizes(trained):
@@ -63,6 +64,20 @@ def test_training_learns_and_quantizes(trained):
     assert not torch.equal(quantized, plain)
     torch.testing.assert_close(quantized, plain, rtol=0.1, atol=0.3)
     assert abs(accuracy(qat_model) - accuracy(before.eval())) < 0.05
+
+
+def test_the_module_itself_is_trained(trained):
+    _, model, qat_model, _ = trained
+    qat_model = copy.deepcopy(qat_model)
+    qat_model.eval().set_phase(observe=False, quantize=False, freeze_batch_norm=False)
+    images, _ = next(iter(batches(1)))
+    with torch.no_grad():
+        torch.testing.assert_close(qat_model(images), model.eval()(images), rtol=1e-3, atol=1e-3)
+    other = conv_net(seed=8).eval()
+    qat_model.write_back(other)
+    with torch.no_grad():
+        torch.testing.assert_close(other(images), model(images), rtol=1e-4, atol=1e-4)
+    assert other.bn2.num_batches_tracked == model.bn2.num_batches_tracked == 50
 
 
 def test_conversion_saves_and_loads(trained, tmp_path):
@@ -184,3 +199,37 @@ def test_conversion_ends_there(trained):
     with pytest.raises(mc.Error, match="already"):
         mc.qat_version_model(quantized)
     train(copy.deepcopy(trained[2]).train(), 1)  # what it was made of trains on
+
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.head(self.encoder(x.view(-1, 4, 16)).mean(1))
+
+
+def test_linear_layers_of_transformers(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    model = Encoder()
+    train(model.train(), 20, lr=0.02)
+    qat_model = mc.qat_version_model(model)
+    losses = train(qat_model.train(), 10, lr=0.01)
+    assert losses[-1] < 1.5
+    scales = {name for name in qat_model.state_dict() if name.endswith("weight_quantizer.scale")}
+    matrices = {name for name, tensor in model.named_parameters() if tensor.dim() == 2}
+    assert {name.removesuffix("_quantizer.scale") for name in scales} == matrices
+    quantized = mc.convert_fx(qat_model)
+    mc.save_onnx(quantized, tmp_path / "int8.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "int8.onnx", providers=["CPUExecutionProvider"])
+    images, _ = next(iter(batches(1, size=6)))
+    deployed = torch.from_numpy(session.run(None, {quantized.input_names[0]: images.numpy()})[0])
+    with torch.no_grad():
+        expected = qat_model.eval()(images)
+    torch.testing.assert_close(deployed, expected, rtol=0.05, atol=0.1)
+    quantized(images)
+    torch.testing.assert_close(quantized(images), deployed, rtol=0.02, atol=0.05)
