@@ -3,6 +3,8 @@
 // them, and releases the GIL while it works.
 #pragma once
 
+#include <string>
+
 #include <pybind11/pybind11.h>
 
 namespace mc {
@@ -13,5 +15,15 @@ void bind_magnitude(pybind11::module_& module);  // thresholds and masks of magn
 void bind_module(pybind11::module_& module);     // GraphModule
 void bind_quantize(pybind11::module_& module);   // quantization-aware training of a GraphModule
 void bind_program(pybind11::module_& module);    // the command line
+
+// Objects of this type come from functions alone: type.__new__ would make some that hold nothing, and
+// pybind11 would use them.
+template <class Type>
+void forbid_new(Type& type, const char* makers) {
+  const auto refuse = [makers](const pybind11::args&, const pybind11::kwargs&) -> pybind11::object {
+    throw pybind11::type_error(std::string("such an object is not made or copied directly; see ") + makers);
+  };
+  type.attr("__new__") = pybind11::staticmethod(pybind11::cpp_function(refuse));
+}
 
 }  // namespace mc
