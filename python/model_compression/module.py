@@ -45,9 +45,8 @@ class Module(torch.nn.Module):
     from_torch(); it is pickled and deep-copied through the bytes of its ONNX file.
     """
 
-    accepts_loss_kwargs = (
-        False  # a Trainer of transformers would pass num_items_in_batch, which no graph takes
-    )
+    # A Trainer of transformers would pass num_items_in_batch, which no graph takes.
+    accepts_loss_kwargs = False
 
     def __init__(self, native: _core.GraphModule | None = None, signature=None):
         super().__init__()
