@@ -7,6 +7,7 @@
 
 #include "mc/graph/fixed_batch.h"
 #include "mc/module/state.h"
+#include "mc/recipe/weight_masks.h"
 #include "mc/rewrite/pass.h"
 #include "mc/rewrite/passes.h"
 
@@ -87,6 +88,7 @@ void drop_zero_biases(Graph& graph) {
 
 int64_t tidy_import(Model& model) {
   lift_constants(model);
+  take_weight_masks(model);
   const int64_t size = free_inputs(model.graph);
   apply_passes(model, {"infer_shapes", "fold_types", "fold_constants"});
   if (size >= 0) {

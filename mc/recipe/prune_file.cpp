@@ -21,6 +21,7 @@
 #include "mc/recipe/imported.h"
 #include "mc/recipe/model_data.h"
 #include "mc/recipe/prune_view.h"
+#include "mc/recipe/weight_masks.h"
 #include "mc/report/prune_page.h"
 #include "mc/report/zstd_size.h"
 #include "mc/search/channel_speed.h"
@@ -46,6 +47,7 @@ class FilePruner {
                  [&] {
                    model_ = read_onnx(options().model);
                    tidy_import(model_);
+                   drop_weight_masks(model_.graph);
                    open_data();
                    cuts_channels() ? prune_channels() : prune_weights();
                  });
