@@ -88,9 +88,9 @@ void drop_zero_biases(Graph& graph) {
 
 int64_t tidy_import(Model& model) {
   lift_constants(model);
-  take_weight_masks(model);
   const int64_t size = free_inputs(model.graph);
   apply_passes(model, {"infer_shapes", "fold_types", "fold_constants"});
+  take_weight_masks(model);  // when nothing asks for the shapes of weights any more
   if (size >= 0) {
     free_reshapes(model.graph, size);
     for (ValueInfo& output : model.graph.outputs) free_first_dim(output.type, size);

@@ -54,6 +54,16 @@ TEST(TakeWeightMasks, AMaskedProductBecomesOneParameterWithItsMask) {
   }
 }
 
+// A convolution without bias gets one of zeros, shaped by its weight.
+TEST(TakeWeightMasks, TheShapeOfTheProductMayBeAskedFor) {
+  Model model = masked_linear(
+      "p = Mul (w_mask, w_orig) s = Shape <start = 1> (p) z = ConstantOfShape (s) "
+      "y = Gemm (x, p, z)",
+      kHalf);
+  tidy_import(model);
+  EXPECT_EQ(GraphModule(model).masked(), std::vector<std::string>{"w"});
+}
+
 TEST(TakeWeightMasks, TheParameterIsCalledAsInTheModuleWhereItCanBe) {
   Model model = masked_linear("p = Mul (w_mask, w_orig) y = MatMul (x, p)", kHalf);
   take_weight_masks(model);
