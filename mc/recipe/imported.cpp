@@ -7,6 +7,7 @@
 
 #include "mc/graph/fixed_batch.h"
 #include "mc/module/state.h"
+#include "mc/recipe/weight_masks.h"
 #include "mc/rewrite/pass.h"
 #include "mc/rewrite/passes.h"
 
@@ -89,6 +90,7 @@ int64_t tidy_import(Model& model) {
   lift_constants(model);
   const int64_t size = free_inputs(model.graph);
   apply_passes(model, {"infer_shapes", "fold_types", "fold_constants"});
+  take_weight_masks(model);  // when nothing asks for the shapes of weights any more
   if (size >= 0) {
     free_reshapes(model.graph, size);
     for (ValueInfo& output : model.graph.outputs) free_first_dim(output.type, size);

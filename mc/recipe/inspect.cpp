@@ -17,6 +17,7 @@
 #include "mc/quantize/placement.h"
 #include "mc/recipe/imported.h"
 #include "mc/recipe/inspect_groups.h"
+#include "mc/recipe/weight_masks.h"
 
 namespace mc {
 namespace {
@@ -70,6 +71,7 @@ class Inspector {
     try {
       Model tidied = model_;
       tidy_import(tidied);
+      drop_weight_masks(tidied.graph);
       model_ = std::move(tidied);
       uses_ = Uses(model_.graph);
     } catch (const Error& error) {

@@ -15,9 +15,12 @@
 #include "mc/onnx/onnx.h"
 #include "mc/ops/op.h"
 #include "mc/recipe/imported.h"
+#include "mc/recipe/weight_masks.h"
 
 namespace mc {
 namespace {
+
+constexpr double kTellZeros = 0.1;  // a model with fewer zeros was hardly pruned
 
 Model build_network(const ModelSource& source, const Dataset& data, uint64_t seed) {
   std::vector<FieldInfo> fields = data.fields();
@@ -47,6 +50,12 @@ Model read_network(const ModelSource& source) {
                         int64_t batch = tidy_import(model);
                         if (batch >= 0)
                           info("{}: its batch of {} was made free", source.onnx->string(), batch);
+                        if (const double zeros = zeros_without_mask(model); zeros >= kTellZeros) {
+                          warn(
+                              "{}: {:.0f} % of its weights are zeros, which train like all others; `prune: "
+                              "{{method: pattern_lock}}` in the first stage keeps them",
+                              source.onnx->string(), 100 * zeros);
+                        }
                         return model;
                       });
 }

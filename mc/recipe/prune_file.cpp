@@ -20,6 +20,7 @@
 #include "mc/recipe/model_data.h"
 #include "mc/recipe/prune_smaller.h"
 #include "mc/recipe/prune_view.h"
+#include "mc/recipe/weight_masks.h"
 #include "mc/report/prune_page.h"
 #include "mc/search/sensitivity.h"
 
@@ -39,6 +40,7 @@ class FilePruner {
                  [&] {
                    model_ = read_onnx(options().model);
                    tidy_import(model_);
+                   drop_weight_masks(model_.graph);
                    open_data();
                    is_smaller() ? make_smaller() : prune_weights();
                  });

@@ -36,6 +36,9 @@ struct StepContext {
   double lr = 0;
   std::vector<at::Tensor> outputs;         // set after forward
   std::map<std::string, at::Tensor> taps;  // values that methods asked for
+  // A method that replaces the weights in after_step() sets it: the optimizer forgets its moments then, which
+  // are of the weights that were.
+  bool restart_optimizer = false;
 };
 
 class Method {

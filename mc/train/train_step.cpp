@@ -74,6 +74,7 @@ void TrainStep::update(StepContext& context, const at::Tensor& loss) {
   // Masks outlive the stage that made them, so that they hold whether or not a method looks after them.
   context.module.apply_masks();
   for (const auto& method : methods_) method->after_step(context);
+  if (context.restart_optimizer) optimizer_.load({});
   optimizer_.zero_grad();
 }
 

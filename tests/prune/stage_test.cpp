@@ -108,32 +108,79 @@ TEST(PruneStage, RewindsWhatStays) {
   }
 }
 
+// After the last mask the rewound weights train as if a stage began with them: with no momentum of others.
+TEST(PruneStage, TheOptimizerStartsAnewWhereWeightsAreRewound) {
+  const std::vector<OptimizerOptions> optimizers = {SgdOptions{.lr = 0.05, .momentum = 0.9}, AdamOptions()};
+  for (const OptimizerOptions& optimizer : optimizers) {
+    const auto data = std::make_shared<Clouds>(96);
+    Loader loader(data, {.batch_size = 16, .shuffle = false, .drop_last = true});
+    constexpr double kSteps = 6;  // of an epoch
+    TrainOptions train = two_epochs();
+    train.optimizer = optimizer;
+    GraphModule module(mlp(false)), again(mlp(false));
+    std::map<std::string, at::Tensor> start;
+    for (const Role role : {Role::kWeight, Role::kStatistic}) {
+      for (const std::string& name : module.names(role)) start[name] = module.tensor(name).detach().clone();
+    }
+    PruneOptions options;
+    options.end = (kSteps - 1) / (2 * kSteps);  // the first epoch's last step
+    train_stage("prune", module, loader, nullptr, {make_prune_method(options, start)}, train, {}, {}, false);
+    for (const char* name : {"w1", "w2"}) again.set_mask(name, module.mask(name));
+    train.epochs = 1;
+    train_stage("train", again, loader, nullptr, {}, train, {}, {}, false);
+    for (const auto& [name, value] : start) {
+      EXPECT_TRUE(at::allclose(module.tensor(name), again.tensor(name), 1e-6, 1e-7)) << name;
+      EXPECT_FALSE(at::equal(module.tensor(name), value)) << name << " has not trained";
+    }
+  }
+}
+
+// Asks for an interruption after one step.
+class StopAfter : public Method {
+ public:
+  explicit StopAfter(int64_t step) : step_(step) {}
+  std::string name() const override { return "stop"; }
+  void after_step(StepContext& context) override {
+    if (context.step == step_) set_interrupted(true);
+  }
+
+ private:
+  int64_t step_;
+};
+
+// The state that the stage ends with, having been interrupted after `step` where that is not negative.
+std::map<std::string, at::Tensor> state_with_stop(const PruneOptions& options, int64_t step) {
+  const auto loader = training_loader();
+  TemporaryFolder folder;
+  const StageFiles files{.checkpoint = folder / "checkpoint", .best = {}};
+  const auto train = [&](GraphModule& module, int64_t stop, bool resume) {
+    train_stage("prune", module, *loader, nullptr,
+                {make_prune_method(options), std::make_shared<StopAfter>(stop)}, two_epochs(), files, {},
+                resume);
+    return copied_state(module);
+  };
+  GraphModule first(mlp()), second(mlp());
+  if (step < 0) return train(first, -1, false);
+  EXPECT_THAT(error_of([&] { train(first, step, false); }), HasSubstr("interrupted"));
+  set_interrupted(false);
+  return train(second, -1, true);
+}
+
 TEST(PruneStage, ResumesBitForBit) {
-  for (const char* method : {"unstructured_magnitude", "unstructured_neural_wiring"}) {
+  for (const char* method : {"unstructured_magnitude", "unstructured_neural_wiring", "movement", "taylor",
+                             "soft_movement", "l0"}) {
     PruneOptions options;
     options.method = method;
     options.frequency = 1;
     options.end = 0.9;
-    options.threshold_decay = 0.2;
-    GraphModule whole(mlp());
-    run_prune_stage(whole, options, two_epochs());
-    TemporaryFolder folder;
-    const StageFiles files{.checkpoint = folder / "checkpoint", .best = {}};
-    const auto loader = training_loader();
-    GraphModule first(mlp());
-    const auto stop = [](const Json& line) {
-      if (line.contains("train_loss")) set_interrupted(true);
-    };
-    EXPECT_THAT(error_of([&] {
-                  train_stage("prune", first, *loader, nullptr, {make_prune_method(options)}, two_epochs(),
-                              files, stop, false);
-                }),
-                HasSubstr("interrupted"));
-    set_interrupted(false);
-    GraphModule second(mlp());
-    train_stage("prune", second, *loader, nullptr, {make_prune_method(options)}, two_epochs(), files, {},
-                true);
-    expect_equal_states(copied_state(whole), copied_state(second));
+    if (std::string(method).starts_with("unstructured")) options.threshold_decay = 0.2;
+    const auto whole = state_with_stop(options, -1);
+    const int64_t steps = training_loader()->batches();
+    // Early, where an epoch ends, and when the last mask is made.
+    for (const int64_t stop : {int64_t{1}, steps - 1, steps * 2 * 9 / 10}) {
+      SCOPED_TRACE(std::string(method) + ", stopped after step " + std::to_string(stop));
+      expect_equal_states(whole, state_with_stop(options, stop));
+    }
   }
 }
 
