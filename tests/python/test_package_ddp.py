@@ -67,7 +67,7 @@ def test_two_processes_train_as_one():
         for process in processes:
             process.start()
         for process in processes:
-            process.join(timeout=120)
+            process.join(timeout=600)
         assert [process.exitcode for process in processes] == [0, 0]
         first, second = results[0], results[1]
 

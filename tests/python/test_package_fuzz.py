@@ -25,7 +25,7 @@ def run(*arguments, folder=None):
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=300,
+        timeout=600,
         cwd=folder,
         env=ENVIRONMENT,
     )
