@@ -3,6 +3,8 @@
 // them, and releases the GIL while it works.
 #pragma once
 
+#include <string>
+
 #include <pybind11/pybind11.h>
 
 namespace mc {
@@ -16,5 +18,15 @@ void bind_program(pybind11::module_& module);    // the command line
 void bind_commands(pybind11::module_& module);   // its commands as functions
 void bind_data(pybind11::module_& module);       // samples in memory
 void bind_engine(pybind11::module_& module);     // engines on tensors
+
+// Objects of this type come from functions alone: type.__new__ would make some that hold nothing, and
+// pybind11 would use them.
+template <class Type>
+void forbid_new(Type& type, const char* makers) {
+  const auto refuse = [makers](const pybind11::args&, const pybind11::kwargs&) -> pybind11::object {
+    throw pybind11::type_error(std::string("such an object is not made or copied directly; see ") + makers);
+  };
+  type.attr("__new__") = pybind11::staticmethod(pybind11::cpp_function(refuse));
+}
 
 }  // namespace mc

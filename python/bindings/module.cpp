@@ -185,6 +185,7 @@ void bind_structure(py::class_<Native, std::shared_ptr<Native>>& type) {
 void bind_module(py::module_& module) {
   py::class_<Native, std::shared_ptr<Native>> type(module, "GraphModule",
                                                    "An ONNX graph on ATen, with autograd.");
+  forbid_new(type, "parse_module and read_module");
   module.def("parse_module", &from_bytes, py::arg("onnx"), py::arg("device"), py::arg("roles") = RoleNames{},
              py::arg("given") = std::map<std::string, at::Tensor>{},
              "A GraphModule of the bytes of an ONNX file; `given` are tensors that it takes for its own.");

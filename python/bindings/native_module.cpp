@@ -50,23 +50,28 @@ NativeModule::NativeModule(Model model, at::Device device, const RoleNames& role
 
 template <class Body>
 auto NativeModule::run(const std::vector<at::Tensor>& inputs, bool training, Body&& body) {
-  const auto check_devices = [&] {
-    for (size_t i = 0; i < inputs.size() && i < module_->input_names().size(); ++i) {
-      MC_CHECK(!inputs[i].defined() || inputs[i].device() == module_->device(),
-               "input '{}' is on {} and the model on {}; move one of them with .to()",
-               module_->input_names()[i], inputs[i].device().str(), module_->device().str());
+  const auto check_inputs = [&] {
+    const std::vector<std::string>& names = module_->input_names();
+    for (size_t i = 0; i < inputs.size() && i < names.size(); ++i) {
+      const at::Tensor& input = inputs[i];
+      if (!input.defined()) continue;
+      MC_CHECK(input.device() == module_->device(),
+               "input '{}' is on {} and the model on {}; move one of them with .to()", names[i],
+               input.device().str(), module_->device().str());
+      MC_CHECK(input.layout() == at::kStrided && !input.is_quantized(),
+               "input '{}' is sparse or quantized; the model takes dense tensors", names[i]);
     }
   };
   const bool draws = random_ || (drops_ && training);
   if (!draws) {
     const std::shared_lock lock(mutex_);
     if (module_->is_training() == training) {
-      check_devices();
+      check_inputs();
       return body(*module_);
     }
   }
   const std::unique_lock lock(mutex_);
-  check_devices();
+  check_inputs();
   if (module_->is_training() != training) module_->train(training);
   if (draws) module_->set_random(draw_seed(), 0);
   return body(*module_);

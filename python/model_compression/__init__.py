@@ -7,7 +7,7 @@ import importlib
 
 import torch
 
-from model_compression._research_names import MODULE_OF
+from model_compression._research_names import MODULE_OF, SUBMODULES
 from model_compression.errors import Error
 
 __version__ = "0.1.0"
@@ -72,6 +72,8 @@ _core = _load_core()
 
 
 def __getattr__(name: str):
+    if name in SUBMODULES:
+        return importlib.import_module(f"model_compression.{name}")
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module 'model_compression' has no attribute '{name}'")

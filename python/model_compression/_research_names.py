@@ -2,6 +2,7 @@
 
 _BY_MODULE = {
     "pruning": [
+        "BLOCK_POOLING_FN_LUT",
         "BlockStructuredMagnitudePruningMethod",
         "BlockStructuredNeuralWiringPruningMethod",
         "CustomMaskPruningMethod",
@@ -9,6 +10,7 @@ _BY_MODULE = {
         "GroupedUnstructuredMagnitudePruningMethod",
         "IterativePruningConfig",
         "IterativePruningScheduler",
+        "MaskFilledSTE",
         "NToMMagnitudePruningMethod",
         "OneShotPruningConfig",
         "OneShotPruningScheduler",
@@ -31,12 +33,16 @@ _BY_MODULE = {
         "list_methods",
         "list_schedulers",
         "lock_tensor_sparsity_pattern",
+        "parse_model_for_pruning",
+        "register_method",
+        "register_scheduler",
         "uniform_magnitude_pruning",
         "uniform_neural_wiring_pruning",
         "unstructured_magnitude_pruning",
         "unstructured_neural_wiring_pruning",
     ],
     "quantization": ["QuantizedLinear", "Quantizer", "QuantizerConfig"],
+    "utils": ["Config"],
     "distiller": ["DistillationModelWrapper", "TeacherWrapper"],
     "training": [
         "get_linear_rewinding_schedule_with_warmup",
@@ -63,3 +69,6 @@ _BY_MODULE = {
 }
 
 MODULE_OF = {name: module for module, names in _BY_MODULE.items() for name in names}
+
+# Of which `import model_compression` makes attributes, as importing the reference package does.
+SUBMODULES = ("api_utils", "distiller", "pruning", "quantization", "utils")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import inspect
-import logging
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +14,14 @@ import torch
 from torch.utils import _pytree as pytree
 
 from model_compression import _core
+from model_compression.capture_mode import difference, plain_dropout, share_statistics, unnoticed
 from model_compression.errors import Error
 from model_compression.module import Module
 from model_compression.obstacle import obstacle
 from model_compression.signature import Signature, is_tensor, without_none
 
 _LARGEST_PROTO = 1 << 30  # bytes of weights from which on the export goes through files
+_SAME = 0.02  # how far outputs of half precision may be from each other, as a part of the largest
 _CAPTURE_LOCK = threading.RLock()  # torch.export keeps global state
 
 
@@ -96,8 +95,9 @@ def capture(
         if isinstance(parameter, torch.nn.parameter.UninitializedParameter):
             raise Error(f"the parameter '{name}' has no shape yet: call the model once before it is captured")
     kwargs = without_none(kwargs)
-    with _CAPTURE_LOCK, _quiet_training(model):
+    with _CAPTURE_LOCK, unnoticed(model, training=True), plain_dropout(model):
         program = _export(model, args, kwargs, dynamic_shapes)
+    share_statistics(program.model.graph)
     aliases = _aliases(model)
     _name_tied(program.model.graph, aliases)
     names = set(program.model.graph.initializers)
@@ -105,7 +105,9 @@ def capture(
     state = _state(model)
     given = {name: tensor for name, tensor in state.items() if name in names} if share else {}
     native = _native(program, device, roles, given)
-    return Capture(native, _signature(program.exported_program, args, kwargs, native), state, aliases)
+    signature = _signature(model, program.exported_program, args, kwargs, native)
+    _warn_of_eval(model, native, signature, args, kwargs)
+    return Capture(native, signature, state, aliases)
 
 
 def _name_tied(graph, aliases: dict[str, str]) -> None:
@@ -121,33 +123,22 @@ def _name_tied(graph, aliases: dict[str, str]) -> None:
         del graph.initializers[alias]
 
 
-@contextlib.contextmanager
-def _quiet_training(model: torch.nn.Module) -> Iterator[None]:
-    """The whole model in train(), without autocast, with nothing that the caller could notice afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    kinds = {"cpu", "cuda"} if torch.cuda.is_available() else {"cpu"}
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=[]))
-        stack.enter_context(torch.enable_grad())
-        for kind in kinds:
-            stack.enter_context(torch.autocast(kind, enabled=False))
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
-        log = logging.getLogger("torch.onnx")
-        stack.callback(log.setLevel, log.level)
-        log.setLevel(logging.ERROR)
-        for module in modes:
-            module.training = True
+def _warn_of_eval(model: torch.nn.Module, native, signature: Signature, args: tuple, kwargs: dict) -> None:
+    """What depends on the mode, apart from batch norm and dropout, is captured as it is in training."""
+    with unnoticed(model, training=False):
         try:
-            yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
-            with torch.no_grad():
-                for name, buffer in model.named_buffers():
-                    if name in buffers and not torch.equal(buffer, buffers[name]):
-                        buffer.copy_(buffers[name])
+            theirs = model(*args, **kwargs)
+        except Exception:  # noqa: BLE001  it is captured in training; only eval() cannot be compared
+            return
+        own = native.forward(signature.inputs(args, kwargs), False)
+    theirs = [leaf for leaf in pytree.tree_leaves(theirs) if is_tensor(leaf)]
+    if difference(own, theirs) > _SAME:
+        warnings.warn(
+            f"{type(model).__name__} computes something else in eval() than its graph does: batch norm and dropout follow "
+            "the mode, and what else depends on `training` (a branch, random numbers, the running statistics "
+            "of instance norm) stays as it is in training",
+            stacklevel=4,
+        )
 
 
 def _export(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any], dynamic_shapes: Any):
@@ -266,7 +257,9 @@ def _roles(model: torch.nn.Module) -> list[tuple[str, str]]:
     return roles
 
 
-def _signature(exported, args: tuple, kwargs: dict[str, Any], native: _core.GraphModule) -> Signature:
+def _signature(
+    model: torch.nn.Module, exported, args: tuple, kwargs: dict[str, Any], native: _core.GraphModule
+) -> Signature:
     leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if is_tensor(leaf)]
     if len(leaves) != len(native.input_names()):
         raise Error(
@@ -281,4 +274,7 @@ def _signature(exported, args: tuple, kwargs: dict[str, Any], native: _core.Grap
             f"the model returns {sum(each is None for each in outputs)} tensors and its graph has the outputs "
             f"{native.output_names()}"
         )
-    return Signature(args, kwargs, exported.call_spec.out_spec, outputs)
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(model.forward).parameters.values()
+    names = [each.name for each in parameters if each.kind in by_position]
+    return Signature(args, kwargs, names, exported.call_spec.out_spec, outputs)

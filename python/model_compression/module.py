@@ -45,7 +45,8 @@ class Module(torch.nn.Module):
     from_torch(); it is pickled and deep-copied through the bytes of its ONNX file.
     """
 
-    accepts_loss_kwargs = False  # a Trainer of transformers would pass num_items_in_batch, which no graph takes
+    # A Trainer of transformers would pass num_items_in_batch, which no graph takes.
+    accepts_loss_kwargs = False
 
     def __init__(self, native: _core.GraphModule | None = None, signature=None):
         super().__init__()
@@ -307,9 +308,14 @@ class Module(torch.nn.Module):
     def _settle_extras(self) -> None:
         """Brings what modules have and graphs have not, such as batch norm's counters, up to date."""
         runs, self._runs[0] = self._runs[0], 0
+        if not runs:
+            return
         for path, tensor in self._extras.items():
-            if runs and path.rpartition(".")[2] == "num_batches_tracked":
-                tensor.add_(runs)
+            norm, _, name = path.rpartition(".")
+            if name == "num_batches_tracked":
+                variance = f"{norm}.running_var" if norm else "running_var"
+                calls = sum(variance == read[4] for _, _, read, _ in self._native.nodes() if len(read) > 4)
+                tensor.add_(runs * max(calls, 1))
 
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         self._settle_extras()

@@ -15,11 +15,18 @@ def is_tensor(value: Any) -> bool:
 class Signature:
     """The structure of the example's arguments, and of what the module returned for them."""
 
-    def __init__(self, args: tuple, kwargs: dict[str, Any], output_spec, outputs: list[Any]):
-        """`outputs` has one entry a leaf of the output: None for a tensor of the graph, else (constant,)."""
+    def __init__(
+        self, args: tuple, kwargs: dict[str, Any], names: list[str], output_spec, outputs: list[Any]
+    ):
+        """`names` are those of positional arguments, as far as they have some.
+
+        `outputs` has one entry a leaf of the output: None for a tensor of the graph, else (constant,).
+        """
         kwargs = without_none(kwargs)
         leaves, self._spec = pytree.tree_flatten((args, kwargs))
         self._keys = list(kwargs)
+        self._count = len(args)
+        self._names = names
         self._constants = [None if is_tensor(leaf) else (leaf,) for leaf in leaves]
         self._plain = not kwargs and len(leaves) == len(args) and all(map(is_tensor, args))
         self._output_spec = output_spec
@@ -30,7 +37,7 @@ class Signature:
         """The graph's inputs. Raises Error when the arguments are not built as those of the capture."""
         if self._plain and not kwargs and len(args) == len(self._constants):
             return args
-        kwargs = without_none(kwargs)
+        args, kwargs = self._arrange(args, without_none(kwargs))
         unknown = [key for key in kwargs if key not in self._keys]
         missing = [key for key in self._keys if key not in kwargs]
         if unknown or missing:
@@ -55,6 +62,15 @@ class Signature:
                 )
         return tensors
 
+    def _arrange(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """By position what was so at the capture, by name the others, however they are given now."""
+        while len(args) < min(self._count, len(self._names)) and self._names[len(args)] in kwargs:
+            args = (*args, kwargs.pop(self._names[len(args)]))
+        while self._count < len(args) <= len(self._names) and self._names[len(args) - 1] not in kwargs:
+            kwargs[self._names[len(args) - 1]] = args[-1]
+            args = args[:-1]
+        return args, kwargs
+
     def result(self, tensors: list[torch.Tensor]) -> Any:
         """What the module returns for these outputs of the graph."""
         if self._single:
@@ -63,10 +79,24 @@ class Signature:
         leaves = [next(remaining) if leaf is None else leaf[0] for leaf in self._outputs]
         return pytree.tree_unflatten(leaves, self._output_spec)
 
+    # Structures are pickled as what they describe, filled with numbers: PyTorch's own warn when they are copied.
+
+    def __getstate__(self) -> dict[str, Any]:
+        specs = {key: _filled(self.__dict__[key]) for key in ("_spec", "_output_spec")}
+        return {**self.__dict__, **specs}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        specs = {key: pytree.tree_flatten(state[key])[1] for key in ("_spec", "_output_spec")}
+        self.__dict__.update(state, **specs)
+
     @staticmethod
     def _describe(spec) -> str:
         args, kwargs = spec.children()
         return f"{args.num_children} positional and {kwargs.num_children} keyword arguments"
+
+
+def _filled(spec) -> Any:
+    return pytree.tree_unflatten(range(spec.num_leaves), spec)
 
 
 def without_none(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -205,7 +205,9 @@ def main() -> None:
     network = mc.from_torch(ConvNet(), torch.randn(2, 1, 8, 8)).native
     onnx = network.to_bytes()
     modules = [network, _core.parse_module(onnx, torch.device("cpu"))]
-    modules.append(_core.GraphModule.__new__(_core.GraphModule))  # never initialized
+    for kind in filter(lambda each: isinstance(each, type), vars(_core).values()):
+        with contextlib.suppress(TypeError):
+            modules.append(kind.__new__(kind))  # holds nothing, if there is such an object
     files = [onnx, b"", b"\x08", onnx[: len(onnx) // 2], onnx[:100] + b"\xff" * 50 + onnx[150:]]
     source = Source(seed, modules, files)
     refused = done = 0

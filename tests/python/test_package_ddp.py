@@ -1,12 +1,14 @@
 """mc.Module under DistributedDataParallel, with two processes on the CPU."""
 
+import copy
+
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("model_compression", exc_type=ImportError)
 
-from package_networks import batches
+from package_networks import ConvNet, batches, train
 from torch import nn
 
 
@@ -77,3 +79,24 @@ def test_two_processes_train_as_one():
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(torch.from_numpy(first[name]), parameter.detach(), rtol=1e-4, atol=1e-5)
         assert (first[name] == second[name]).all()
+
+
+def test_quantized_training_under_ddp(tmp_path):
+    import model_compression as mc
+    import torch.distributed
+
+    torch.manual_seed(0)
+    network = ConvNet()
+    losses = []
+    for distributed in (False, True):
+        model = mc.qat_version_model(copy.deepcopy(network)).train()
+        model(next(iter(batches(1, seed=4)))[0])
+        if distributed:
+            torch.distributed.init_process_group(
+                "gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1
+            )
+            # What the network does not use, and the bias before batch norm, have no gradient.
+            model = nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+        losses.append(train(model, 4))
+    torch.distributed.destroy_process_group()
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)

@@ -125,6 +125,8 @@ def test_tied_parameters_names_and_dictionaries():
     own["logits"].square().sum().backward()
     theirs["logits"].square().sum().backward()
     close(module.table.weight.grad, model.table.weight.grad)
+    close(module(ids[:2], mask[:2], 2.0)["logits"], own["logits"])
+    close(module(mask=mask[:2], ids=ids[:2], scale=2.0)["logits"], own["logits"])
     with pytest.raises(mc.Error, match="keyword arguments"):
         module(ids)
     with pytest.raises(mc.Error, match=r"was 2\.0 when the model was captured"):
@@ -173,6 +175,7 @@ def test_state_dict_round_trip(pair):
 
 
 @pytest.mark.parametrize("way", ["deepcopy", "pickle", "torch.save"])
+@pytest.mark.filterwarnings("error")
 def test_copies_are_equal_and_independent(pair, way):
     _, module = pair
     module.train()
@@ -322,12 +325,24 @@ def test_bad_input(pair, tmp_path):
         module("images")
     with pytest.raises(TypeError, match="takes tensors"):
         module(None)
+    with pytest.raises(mc.Error, match="is on meta and the model on cpu"):
+        module(images.to("meta"))
+    with pytest.raises(mc.Error, match="dense"):
+        module(images.to_sparse())
+    with pytest.raises(mc.Error, match=r"Double.*Float"):
+        module(images.double())
+    with pytest.raises(mc.Error, match="the model takes float"):
+        module(images.long())
     with pytest.raises(mc.Error, match="cannot open"):
         mc.load_onnx(tmp_path / "none.onnx")
     with pytest.raises(mc.Error):
         mc.load_onnx(b"no model")
     with pytest.raises(TypeError):
         mc.load_onnx(3)
+    with pytest.raises(TypeError, match="not made or copied"):
+        type(module.native).__new__(type(module.native))
+    with pytest.raises(TypeError, match="pickle"):
+        copy.copy(module.native)
     with pytest.raises(TypeError):
         mc.save_onnx(nn.Linear(1, 1), tmp_path / "x.onnx")
     with pytest.raises(mc.Error, match="device"):
@@ -368,3 +383,55 @@ def test_wrong_examples():
         mc.from_torch(print, torch.randn(2))
     with pytest.raises(mc.Error, match="no shape yet"):
         mc.from_torch(nn.LazyLinear(3), torch.randn(2, 2))
+
+
+class Twice(nn.Module):
+    """A layer and a batch norm that are called twice in a run."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        for _ in range(2):
+            x = self.norm(torch.tanh(self.fc(x)))
+        return x
+
+
+def test_batch_norm_that_is_called_twice():
+    torch.manual_seed(0)
+    model, x = Twice().train(), torch.randn(6, 4)
+    module = mc.from_torch(model, x)
+    assert set(module.state_dict()) == set(model.state_dict())
+    for _ in range(3):
+        close(module(x), model(x))
+    for name, tensor in model.state_dict().items():
+        close(module.state_dict()[name], tensor)
+    close(module.eval()(x), model.eval()(x))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("kind", "shape"), [(nn.Dropout1d, (4, 6, 5)), (nn.Dropout2d, (4, 6, 3, 3))])
+def test_dropout_of_channels(kind, shape):
+    model, x = nn.Sequential(nn.PReLU(), kind(0.4)).train(), torch.rand(shape) + 1
+    module = mc.from_torch(model, x)
+    close(module.eval()(x), model.eval()(x))
+    y = module.train()(x)
+    kept = y.flatten(2) != 0
+    assert (kept.all(-1) | ~kept.any(-1)).all()
+    assert kept.any()
+    assert not kept.all()
+    close(y[y != 0], (x / 0.6)[y != 0])
+    assert not torch.equal(model.train()(x), x)  # its own forward is back
+
+
+class OtherInEval(nn.Module):
+    def forward(self, x):
+        return 2 * x if self.training else x
+
+
+def test_what_else_depends_on_the_mode_is_warned_of():
+    with pytest.warns(UserWarning, match="something else in eval"):
+        module = mc.from_torch(OtherInEval(), torch.randn(2, 3))
+    assert torch.equal(module.train()(torch.ones(1, 3)), torch.full((1, 3), 2.0))

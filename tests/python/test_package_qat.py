@@ -49,7 +49,8 @@ def test_parameters_are_the_models_own_from_the_start():
     optimizer.step()
     assert qat_model.conv1.weight is model.conv1.weight
     assert not torch.equal(model.conv1.weight, before)
-    assert len(list(qat_model.parameters())) == len(list(model.parameters()))
+    own = {id(parameter) for parameter in qat_model.parameters()}
+    assert own == {id(parameter) for parameter in model.parameters()}
 
 
 def test_training_learns_and_quantizes(trained):
@@ -63,6 +64,20 @@ def test_training_learns_and_quantizes(trained):
     assert not torch.equal(quantized, plain)
     torch.testing.assert_close(quantized, plain, rtol=0.1, atol=0.3)
     assert abs(accuracy(qat_model) - accuracy(before.eval())) < 0.05
+
+
+def test_the_module_itself_is_trained(trained):
+    _, model, qat_model, _ = trained
+    qat_model = copy.deepcopy(qat_model)
+    qat_model.eval().set_phase(observe=False, quantize=False, freeze_batch_norm=False)
+    images, _ = next(iter(batches(1)))
+    with torch.no_grad():
+        torch.testing.assert_close(qat_model(images), model.eval()(images), rtol=1e-3, atol=1e-3)
+    other = conv_net(seed=8).eval()
+    qat_model.write_back(other)
+    with torch.no_grad():
+        torch.testing.assert_close(other(images), model(images), rtol=1e-4, atol=1e-4)
+    assert other.bn2.num_batches_tracked == model.bn2.num_batches_tracked == 50
 
 
 def test_conversion_saves_and_loads(trained, tmp_path):

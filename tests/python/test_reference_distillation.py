@@ -159,6 +159,17 @@ def test_named_outputs_and_states_are_compared_where_nothing_is_hidden():
     assert set(student.state_dict()) == set(Tagger().state_dict())
 
 
+def test_a_deeper_teacher_is_compared_by_index():
+    student, teacher, inputs = Tagger(), Tagger(layers=4), batch()
+    of_both = [model(**inputs, output_hidden_states=True).hidden_states[1] for model in (student, teacher)]
+    alphas = {0: 0.0, 1: 0.5, 2: 0.0}
+    mc.hf_add_teacher_to_student(
+        student, teacher, student_alpha=0.0, teacher_ce_alpha=0.0, teacher_hidden_alpha=alphas
+    )
+    a, b = (states[inputs["attention_mask"].bool()] for states in of_both)
+    torch.testing.assert_close(student.train()(**inputs).loss, 0.5 * (a - b).square().mean())
+
+
 def test_a_teacher_may_take_other_inputs_than_the_student():
     class OfTypes(Tagger):
         def forward(self, ids, token_types, attention_mask=None, labels=None):
@@ -188,8 +199,11 @@ def test_what_does_not_fit_is_said():
     student = mc.hf_add_teacher_to_student(Tagger(), Tagger(), teacher_logit_names="logit")
     with pytest.raises(KeyError, match="did you mean 'logits'"):
         student(**inputs)
-    student = mc.hf_add_teacher_to_student(Tagger(), Tagger(layers=3), teacher_hidden_alpha=[1, 1, 1])
-    with pytest.raises(ValueError, match="3 weights for 3 of the student and 4 of the teacher"):
+    student = mc.hf_add_teacher_to_student(Tagger(), Tagger(), teacher_hidden_alpha=[1, 1])
+    with pytest.raises(ValueError, match=r"weights for \[0, 1\], and the student has 3"):
+        student(**inputs)
+    student = mc.hf_add_teacher_to_student(Tagger(), Tagger(layers=1), teacher_hidden_alpha=[1, 1, 1])
+    with pytest.raises(ValueError, match=r"hidden_states\[2\]: the teacher has only 2"):
         student(**inputs)
     student = mc.hf_add_teacher_to_student(Tagger(), Tagger(width=8), teacher_hidden_alpha=[1, 1, 1])
     with pytest.raises(ValueError, match=r"hidden_states\[0\]"):

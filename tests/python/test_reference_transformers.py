@@ -181,14 +181,16 @@ def test_the_callback_prunes_only_when_asked(tmp_path):
 
 def vit():
     torch.manual_seed(0)
-    config = transformers.ViTConfig(image_size=8, patch_size=4, num_channels=1, num_labels=3, **SIZE)
+    config = transformers.ViTConfig(
+        image_size=8, patch_size=4, num_channels=1, num_labels=3, **{**SIZE, "num_hidden_layers": 1}
+    )
     return transformers.ViTForImageClassification(config), {"pixel_values": torch.randn(4, 1, 8, 8)}
 
 
 def distilbert():
     torch.manual_seed(0)
     config = transformers.DistilBertConfig(
-        vocab_size=40, max_position_embeddings=12, dim=16, n_layers=2, n_heads=2, hidden_dim=32
+        vocab_size=40, max_position_embeddings=12, dim=16, n_layers=1, n_heads=2, hidden_dim=32
     )
     return transformers.DistilBertForSequenceClassification(config), texts()
 
@@ -198,7 +200,7 @@ def texts():
     return {key: torch.stack([row[key] for row in rows]) for key in ("input_ids", "attention_mask")}
 
 
-MODELS = [lambda: (bert(), texts()), distilbert, vit, lambda: (gpt(), texts())]
+MODELS = [lambda: (bert(num_hidden_layers=1), texts()), distilbert, vit, lambda: (gpt(layers=1), texts())]
 MODEL_NAMES = ["bert", "distilbert", "vit", "gpt"]
 
 
@@ -238,7 +240,7 @@ def test_models_and_their_quantized_layers_are_captured_and_exported(tmp_path, m
     torch.testing.assert_close(module(**two).logits, expected.logits[:2], rtol=0, atol=0.02)
 
 
-@pytest.mark.parametrize(("made", "layers"), list(zip(MODELS, [14, 14, 14, 8], strict=True)), ids=MODEL_NAMES)
+@pytest.mark.parametrize(("made", "layers"), list(zip(MODELS, [8, 8, 8, 4], strict=True)), ids=MODEL_NAMES)
 def test_models_train_quantized_and_become_integers(tmp_path, made, layers):
     pytest.importorskip("onnxscript")
     model, inputs = made()

@@ -25,8 +25,8 @@ class HFTeacherWrapper(TeacherWrapper):
 
     logit_names: of the outputs that are compared by cross entropy, one or a list.
     ce_weight: their shares; equal ones where left out.
-    hidden_alpha, attention_alpha: weights of the losses between `hidden_states` and `attentions`, one a layer (0:
-        none); the models must be asked for these outputs.
+    hidden_alpha, attention_alpha: weights of the losses between `hidden_states` and `attentions`, one for each that the
+        student has, as a list or by index (0: none); the models must be asked for these outputs.
     similarity_loss: of these, a name of torch.nn.functional's without "_loss".
     Tokens that `attention_mask` hides do not count, in hidden states and in logits of a vocabulary.
     """
@@ -94,14 +94,19 @@ class HFTeacherWrapper(TeacherWrapper):
 
     def _state_loss(self, key, alphas, student_outputs, teacher_outputs):
         students, teachers = _output(student_outputs, key), _output(teacher_outputs, key)
-        if not len(alphas) == len(students) == len(teachers):
+        by_layer = alphas if isinstance(alphas, dict) else dict(enumerate(alphas))
+        if set(by_layer) != set(range(len(students))):
             raise ValueError(
-                f"{key}: {len(alphas)} weights for {len(students)} of the student and {len(teachers)} of the teacher"
+                f"{key}: weights for {list(by_layer)}, and the student has {len(students)} of them"
             )
         loss = 0.0
-        for i, (alpha, student, teacher) in enumerate(zip(alphas, students, teachers, strict=True)):
+        for i, student in enumerate(students):
+            alpha = by_layer[i]
             if alpha == 0:
                 continue
+            if i >= len(teachers):
+                raise ValueError(f"{key}[{i}]: the teacher has only {len(teachers)} of them")
+            teacher = teachers[i]
             if student.shape != teacher.shape:
                 raise ValueError(
                     f"{key}[{i}]: {tuple(student.shape)} of the student, {tuple(teacher.shape)} of the teacher"

@@ -3,9 +3,16 @@
 from . import methods as _methods
 from . import schedulers as _schedulers
 from .methods import *
-from .registry import list_methods, list_schedulers
+from .registry import list_methods, list_schedulers, register_method, register_scheduler
 from .schedulers import *
+from .schedulers.schedulers_utils import parse_model_for_pruning
 
-__all__ = ["list_methods", "list_schedulers"]
+__all__ = [
+    "list_methods",
+    "list_schedulers",
+    "parse_model_for_pruning",
+    "register_method",
+    "register_scheduler",
+]
 __all__ += _methods.__all__
 __all__ += _schedulers.__all__
