@@ -18,6 +18,7 @@ PLAIN = [
     (r"typing\.SupportsFloat \| typing\.SupportsIndex", "float"),
     (r"model_compression\._core\.", ""),
     (r"\bself: \w+", "self"),
+    (r"\btyping_extensions\.CapsuleType", "object"),
     (r"<[^<>]* object at 0x[0-9a-f]+>", "..."),
 ]
 IMPORTS = (("collections.abc", "typing"), ("numpy", "torch"))

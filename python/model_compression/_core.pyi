@@ -4,6 +4,18 @@ import collections.abc
 
 import torch
 
+class Dataset:
+    """Samples that the commands can read."""
+    def __len__(self) -> int: ...
+    @property
+    def labelled(self) -> bool: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def fields(self) -> list[tuple[str, torch.dtype, list[int]]]: ...
+    def get(self, indices: collections.abc.Sequence[int]) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        """(arrays, labels or None)."""
+
 class GraphModule:
     """An ONNX graph on ATen, with autograd."""
     def forward(self, inputs: collections.abc.Sequence[torch.Tensor], training: bool) -> list[torch.Tensor]:
@@ -41,10 +53,46 @@ class GraphModule:
     def save(self, path: str, external_data: bool = False) -> None:
         """Writes the model as ONNX."""
 
+class RegisteredData:
+    """Datasets that --data finds under `source`."""
+    def __init__(self, splits: collections.abc.Mapping[str, Dataset]) -> None: ...
+    @property
+    def source(self) -> str: ...
+
+class Session:
+    """A model loaded by an engine."""
+    def __init__(self, model: str, engine: str, threads: int, precision: str, device: str) -> None: ...
+    def run(self, inputs: collections.abc.Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """CPU tensors in the order of `inputs`; contiguous ones are read where they are."""
+    @property
+    def inputs(self) -> list[tuple[str, str, list[int | str] | None]]: ...
+    @property
+    def outputs(self) -> list[tuple[str, str, list[int | str] | None]]: ...
+    @property
+    def precision(self) -> str: ...
+
 def apply_masks(
     tensors: collections.abc.Sequence[torch.Tensor], masks: collections.abc.Sequence[torch.Tensor]
 ) -> None:
     """tensors[i] = masks[i] ? tensors[i] : 0, in place and outside of autograd."""
+
+def arrow_dataset(
+    stream: object,
+    source: str,
+    wanted: collections.abc.Sequence[tuple[str, torch.dtype, collections.abc.Sequence[int]]],
+) -> Dataset:
+    """From an Arrow stream (a capsule of __arrow_c_stream__)."""
+
+def call_command(arguments: collections.abc.Sequence[str], listener: object = None) -> tuple:
+    """Runs one command: (exit status, its text, its report as JSON or ''). Raises Error where the program would end with a message, KeyboardInterrupt on Ctrl-C. `listener` has log(level, message) and progress(title, done, total, note, finished)."""
+
+def callback_dataset(
+    fetch: collections.abc.Callable,
+    size: int,
+    fields: collections.abc.Sequence[tuple[str, torch.dtype, collections.abc.Sequence[int]]],
+    labelled: bool,
+) -> Dataset:
+    """fetch(indices) gives (arrays, labels or None)."""
 
 def check_quantize_options(options: str) -> None:
     """Throws Error for options that prepare_qat would refuse."""
@@ -56,6 +104,12 @@ def choose_qparams(
 
 def convert_module(module: GraphModule, options: str) -> GraphModule:
     """A new GraphModule with integer weights and QuantizeLinear/DequantizeLinear pairs."""
+
+def describe_commands() -> str:
+    """The commands with their options, as JSON (mc/cli/program.h)."""
+
+def engines() -> list[tuple[str, str]]:
+    """(name, why it is not available or '') of each engine."""
 
 def erdos_renyi(
     dims: collections.abc.Sequence[collections.abc.Sequence[int]], sparsity: float, kernel: bool
@@ -102,6 +156,15 @@ def keep_masks(
 def magnitude_mask(weight: torch.Tensor, threshold: float) -> torch.Tensor:
     """1 where a magnitude exceeds the threshold, else 0; shape, type, device of the weight."""
 
+def memory_dataset(
+    names: collections.abc.Sequence[str],
+    blocks: collections.abc.Sequence[tuple[collections.abc.Sequence[torch.Tensor], torch.Tensor | None]],
+) -> Dataset:
+    """Arrays by name; a block has one tensor a name, and labels or None."""
+
+def model_inputs(file: str) -> list[tuple[str, torch.dtype, list[int]]]:
+    """(name, dtype, shape of one sample; -1 where it is open) of each input of an ONNX file."""
+
 def nth_magnitude(weights: collections.abc.Sequence[torch.Tensor], n: int) -> float:
     """The n-th smallest magnitude (from 1) of the elements of all weights together."""
 
@@ -123,6 +186,9 @@ def read_module(
     given: collections.abc.Mapping[str, torch.Tensor] = {},
 ) -> GraphModule:
     """A GraphModule of an ONNX file; `given` are tensors that it takes for its own."""
+
+def read_parquet_with(read: collections.abc.Callable) -> None:
+    """From now on read(paths) reads Parquet files: what it gives has __arrow_c_stream__."""
 
 def run_command(arguments: collections.abc.Sequence[str]) -> tuple[int, str, str]:
     """Runs one command without printing: (exit status, what it would print to stdout, error or '')."""

@@ -13,7 +13,7 @@ def as_tensor(value, where: str) -> torch.Tensor:
     of numbers.
     """
     if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
+        return _from_torch(value, where)
     if isinstance(value, (list, tuple, int, float, np.generic)):
         try:
             value = np.asarray(value)
@@ -23,12 +23,20 @@ def as_tensor(value, where: str) -> torch.Tensor:
         return _from_numpy(value, where)
     if hasattr(value, "__dlpack__"):
         try:
-            return torch.from_dlpack(value).detach().cpu()
+            return _from_torch(torch.from_dlpack(value), where)
         except (BufferError, RuntimeError, TypeError) as error:
             raise TypeError(f"{where}: its __dlpack__ gives no tensor: {error}") from None
     if hasattr(value, "__array__"):
         return _from_numpy(np.asarray(value), where)
     raise TypeError(f"{where} is an array or a tensor, not {type(value).__name__}")
+
+
+def _from_torch(tensor: torch.Tensor, where: str) -> torch.Tensor:
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{where} is sparse ({tensor.layout}); give its to_dense()")
+    if tensor.device.type == "meta":
+        raise TypeError(f"{where} has no values: it is on the device meta")
+    return tensor.detach().cpu()
 
 
 def _from_numpy(array: np.ndarray, where: str) -> torch.Tensor:

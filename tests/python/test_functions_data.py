@@ -272,7 +272,7 @@ def test_recipes_run_on_files_and_on_memory(tmp_path):
 
 
 def test_recipes_may_be_text_and_are_checked(tmp_path):
-    text = "name: tiny\nmodel: {builtin: mlp}\nstages: [{epochs: 1, batch_size: 16}]\n"
+    text = "name: tiny\nmodel: {builtin: mlp}\nstages: [{name: train, epochs: 1, batch_size: 16}]\n"
     assert mc.run(text, data=samples(), check=True).passed
     with pytest.raises(mc.Error, match=r"line 2, column 1.*model"):
         mc.run("name: tiny\nmodle: {builtin: mlp}\n", data=samples(), check=True)
@@ -559,7 +559,8 @@ def test_ctrl_c_leaves_the_file_that_was_there(model, tmp_path):
 def test_a_run_that_ctrl_c_ended_goes_on(tmp_path):
     two = [{"name": name, "epochs": 1, "batch_size": 16} for name in ("first", "second")]
     settings = recipe() | {"stages": two}
-    whole = mc.run(settings, data={"train": samples(), "test": samples()}, output=tmp_path / "whole")
+    whole_data = {"train": Samples(samples()), "test": samples()}
+    whole = mc.run(settings, data=whole_data, output=tmp_path / "whole")
     broken = {"train": Interrupting(samples()), "test": samples()}
     broken["train"].given = -80  # all are counted, then the first stage reads them; it is in the second one
     with pytest.raises(KeyboardInterrupt):
