@@ -11,8 +11,8 @@
 namespace mc {
 namespace {
 
-// Enough to keep the cores busy; more would only take more memory.
-constexpr int64_t kBatch = 8;
+// Enough for the work to outweigh reading the weights; more would only take more memory and cache.
+constexpr int64_t kBatch = 4;
 
 bool shapes_vary(const Dataset& dataset) {
   for (const FieldInfo& field : dataset.fields()) {

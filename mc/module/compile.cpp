@@ -29,6 +29,7 @@ class Compiler {
     for (const ValueInfo& output : graph_.outputs) program_->outputs.push_back(use(output.name));
     program_->initial.resize(program_->names.size());
     add_frees();
+    find_overwritten();
     return std::move(program_);
   }
 
@@ -137,6 +138,19 @@ class Compiler {
         if (!done[slot]) step.frees.push_back(slot);
         done[slot] = true;
       }
+    }
+  }
+
+  // What the caller gave is not overwritten, nor is a sum: it would be shown with its term and again as one.
+  void find_overwritten() {
+    std::unordered_set<int> spared(program_->inputs.begin(), program_->inputs.end());
+    for (Program::Step& step : program_->steps) {
+      if (!step.node->is("AddRelu", "mc")) continue;
+      for (int i = 1; i >= 0 && step.inputs[0] != step.inputs[1]; --i) {
+        const int slot = step.inputs[i];
+        if (std::ranges::count(step.frees, slot) > 0 && !spared.contains(slot)) step.overwritten = i;
+      }
+      spared.insert(step.outputs[0]);
     }
   }
 

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include "mc/base/error.h"
 #include "mc/base/log.h"
@@ -135,18 +136,33 @@ std::vector<at::Tensor> GraphModule::forward_visiting(const std::vector<at::Tens
 }
 
 GraphModule::Observer GraphModule::observer(const std::vector<std::string>& wanted) const {
+  return [run = sum_observer(wanted)](const std::vector<at::Tensor>& inputs, const Visitor& visit) {
+    return run(inputs, visit, nullptr);
+  };
+}
+
+GraphModule::SumObserver GraphModule::sum_observer(const std::vector<std::string>& wanted) const {
   const std::shared_ptr<const Plan> plan = inference_plan(impl_->compiled, impl_->options, wanted);
   const std::unordered_set<std::string> shown(wanted.begin(), wanted.end());
-  return [impl = impl_.get(), plan, shown](const std::vector<at::Tensor>& inputs, const Visitor& visit) {
+  return [impl = impl_.get(), plan, shown](const std::vector<at::Tensor>& inputs, const Visitor& visit,
+                                           const SumVisitor& visit_sum) {
     const at::NoGradGuard no_grad;
     const Compiled& compiled = impl->compiled;
     std::vector<at::Tensor> checked = compiled.check_inputs(inputs, impl->options.device);
     const Visitor visit_wanted = [&](const std::string& value, const at::Tensor& tensor) {
       if (shown.contains(value)) visit(value, tensor);
     };
+    const SumVisitor visit_both = [&](const std::string& term, const std::string& sum,
+                                      const at::Tensor& elements, const auto& compute) {
+      if (shown.contains(term) && shown.contains(sum)) return visit_sum(term, sum, elements, compute);
+      visit_wanted(term, elements);
+      at::parallel_for(0, elements.numel(), at::internal::GRAIN_SIZE, compute);
+      visit_wanted(sum, elements);
+    };
     for (size_t i = 0; i < checked.size(); ++i) visit_wanted(compiled.input_names[i], checked[i]);
     Watch watch;
     watch.visit = &visit_wanted;
+    if (visit_sum) watch.visit_sum = &visit_both;
     auto slots = plan->run(to_slots(std::move(checked)), impl->context(false), &watch);
     return to_tensors(std::move(slots), compiled.output_names);
   };

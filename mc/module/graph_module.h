@@ -28,6 +28,7 @@
 
 #include "mc/graph/graph.h"
 #include "mc/module/state.h"
+#include "mc/module/visitor.h"
 #include "mc/ops/slot.h"
 
 namespace mc {
@@ -64,14 +65,20 @@ class GraphModule : public torch::nn::Module {
 
   // Calls `visit` with every named value as it is made, inputs first, in plan order (calibration,
   // comparison). Values that depend on no input are not shown.
-  using Visitor = std::function<void(const std::string& value, const at::Tensor& tensor)>;
+  using Visitor = mc::Visitor;
   std::vector<at::Tensor> forward_visiting(const std::vector<at::Tensor>& inputs, const Visitor& visit);
 
   // The same as a function of the state as it is now, in eval() without gradients: the folded plan, all but
   // what would take one of the values `wanted` away. Shows these, inputs and values that nodes make; other
-  // names are passed over. Not to be called when the module is gone or edited.
+  // names are passed over. Not to be called when the module is gone or edited; safe to call from several
+  // threads.
   using Observer = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>&, const Visitor&)>;
   Observer observer(const std::vector<std::string>& wanted) const;
+
+  // The same, where residual sums and their terms may be shown together.
+  using SumObserver = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>&, const Visitor&,
+                                                            const SumVisitor&)>;
+  SumObserver sum_observer(const std::vector<std::string>& wanted) const;
 
   const std::vector<std::string>& input_names() const;
   const std::vector<std::string>& output_names() const;

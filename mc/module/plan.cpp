@@ -8,6 +8,7 @@
 #include "mc/base/error.h"
 #include "mc/base/text.h"
 #include "mc/module/program.h"
+#include "mc/ops/add_relu.h"
 #include "mc/rewrite/pass.h"
 
 namespace mc {
@@ -35,14 +36,39 @@ std::string first_line(const c10::Error& error) {
 class Watcher {
  public:
   Watcher(const Program& program, Watch& watch)
-      : program_(program), watch_(watch), kept_(program.names.size()) {
+      : program_(program), watch_(watch), kept_(program.names.size()), late_(program.names.size()) {
     for (const int tap : watch.taps) kept_[tap] = true;
+    if (!watch.visit_sum) return;
+    for (const Program::Step& step : program.steps) {
+      if (step.overwritten >= 0 && !kept_[term_of(step)]) late_[term_of(step)] = true;
+    }
   }
   bool keeps(int slot) const { return kept_[slot]; }
+
+  // Whether the step has been run here: a sum where one of its terms lies, both shown at once.
+  bool runs(const Program::Step& step, std::vector<Slot>& slots) const {
+    if (!watch_.visit_sum || step.overwritten < 0 || !late_[term_of(step)]) return false;
+    const int term = term_of(step), sum = step.outputs[0];
+    const at::Tensor& addend = slots[step.inputs[1 - step.overwritten]].tensor;
+    if (sum < 0 || !can_lie_in(slots[term].tensor, addend)) {
+      if (slots[term].tensor.defined()) (*watch_.visit)(program_.names[term], slots[term].tensor);
+      return false;
+    }
+    const at::Tensor elements = std::move(slots[term].tensor);
+    slots[term] = Slot();
+    auto* to = elements.mutable_data_ptr<float>();
+    const auto* from = addend.const_data_ptr<float>();
+    (*watch_.visit_sum)(program_.names[term], program_.names[sum], elements, [&](int64_t begin, int64_t end) {
+      add_relu(to + begin, from + begin, to + begin, end - begin);
+    });
+    slots[sum] = Slot(elements);
+    return true;
+  }
+
   void after(const Program::Step& step, const std::vector<Slot>& slots) const {
     if (!watch_.visit) return;
     for (const int output : step.outputs) {
-      if (output >= 0 && slots[output].tensor.defined())
+      if (output >= 0 && !late_[output] && slots[output].tensor.defined())
         (*watch_.visit)(program_.names[output], slots[output].tensor);
     }
   }
@@ -51,9 +77,22 @@ class Watcher {
   }
 
  private:
+  static int term_of(const Program::Step& step) { return step.inputs[step.overwritten]; }
+
+  // Both lie alike, and nobody else looks at the memory of the first.
+  static bool can_lie_in(const at::Tensor& term, const at::Tensor& addend) {
+    const auto is_floats = [](const at::Tensor& x) {
+      return x.defined() && x.is_cpu() && x.scalar_type() == at::kFloat;
+    };
+    return is_floats(term) && is_floats(addend) && term.sizes() == addend.sizes() &&
+           term.strides() == addend.strides() && term.is_non_overlapping_and_dense() &&
+           term.use_count() == 1 && term.storage().use_count() == 1;
+  }
+
   const Program& program_;
   Watch& watch_;
   std::vector<bool> kept_;
+  std::vector<bool> late_;  // terms, shown when their sum is made
 };
 
 // Runs a subgraph of `program` for a control flow kernel, with the values around it.
@@ -86,8 +125,10 @@ std::vector<Slot> run_program(const Program& program, std::vector<Slot>& slots,
   const Program::Step* const end = step + program.steps.size();
   try {
     for (; step != end; ++step) {
-      step->kernel(KernelArgs(context, slots.data(), step->inputs, step->outputs, step->index));
-      if (watcher) watcher->after(*step, slots);
+      if (!watcher || !watcher->runs(*step, slots)) {
+        step->kernel(KernelArgs(context, slots.data(), step->inputs, step->outputs, step->index));
+        if (watcher) watcher->after(*step, slots);
+      }
       for (const int slot : step->frees) {
         if (!watcher || !watcher->keeps(slot)) slots[slot] = Slot();
       }

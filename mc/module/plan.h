@@ -11,6 +11,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "mc/graph/graph.h"
+#include "mc/module/visitor.h"
 #include "mc/ops/op.h"
 
 namespace mc {
@@ -28,7 +29,8 @@ struct PlanOptions {
 struct Watch {
   std::vector<int> taps;           // slots
   std::vector<at::Tensor> values;  // filled by the run, one a tap
-  const std::function<void(const std::string& value, const at::Tensor& tensor)>* visit = nullptr;
+  const Visitor* visit = nullptr;
+  const SumVisitor* visit_sum = nullptr;  // in place of `visit` for what it can show; only beside `visit`
 };
 
 class Plan {

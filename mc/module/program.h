@@ -18,6 +18,8 @@ struct Program {
     std::vector<int> frees;    // slots that nothing after this step reads
     const Node* node = nullptr;
     int index = 0;  // of the node in its graph
+    // The input of an AddRelu in whose place the sum may lie, as nothing reads it later; -1: none.
+    int overwritten = -1;
   };
   struct Capture {
     int outer;

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include "mc/base/error.h"
+#include "mc/ops/add_relu.h"
 #include "mc/ops/families.h"
 #include "mc/ops/infer_helpers.h"
 #include "mc/ops/kernel_helpers.h"
@@ -121,16 +122,8 @@ Kernel bind_bit_shift(const BindContext& context) {
   return binary([function](const at::Tensor& a, const at::Tensor& b) { return apply(function, a, b); });
 }
 
-void add_relu_floats(const float* a, const float* b, float* __restrict sum, int64_t count) {
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) {
-    const float value = a[i] + b[i];
-    sum[i] = value < 0 ? 0 : value;  // NaN stays
-  }
-}
-
 // In one pass over memory where both lie alike; LibTorch's own fused form loses infinity, and NaN in places.
-at::Tensor add_relu(const at::Tensor& a, const at::Tensor& b) {
+at::Tensor sum_relu(const at::Tensor& a, const at::Tensor& b) {
   const bool alike = a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat && a.is_cpu() &&
                      b.is_cpu() && a.sizes() == b.sizes() && a.strides() == b.strides() &&
                      a.is_non_overlapping_and_dense();
@@ -139,14 +132,14 @@ at::Tensor add_relu(const at::Tensor& a, const at::Tensor& b) {
   const float *left = a.const_data_ptr<float>(), *right = b.const_data_ptr<float>();
   float* out = sum.mutable_data_ptr<float>();
   at::parallel_for(0, a.numel(), at::internal::GRAIN_SIZE, [&](int64_t begin, int64_t end) {
-    add_relu_floats(left + begin, right + begin, out + begin, end - begin);
+    add_relu(left + begin, right + begin, out + begin, end - begin);
   });
   return sum;
 }
 
 // Of plans of inference (the pass fuse_add_relu).
 Op add_relu_op() {
-  Op op = make_op("AddRelu", 1, [](const BindContext&) { return binary(add_relu); }, infer_broadcast);
+  Op op = make_op("AddRelu", 1, [](const BindContext&) { return binary(sum_relu); }, infer_broadcast);
   op.domain = "mc";
   op.differentiable = false;
   return op;

@@ -33,8 +33,10 @@ const Calibrator& find_calibrator(const std::string& name) {
 }
 
 void ValueStatistics::add(const at::Tensor& x, bool bins, double averaging) {
-  if (x.numel() == 0) return;
-  const Extremes extremes = bins ? histogram.add(x) : finite_extremes(x);
+  if (x.numel() > 0) add(bins ? histogram.add(x) : finite_extremes(x), averaging);
+}
+
+void ValueStatistics::add(const Extremes& extremes, double averaging) {
   const ValueRange batch{extremes.min, extremes.max};
   const double weight = std::max(averaging, 1.0 / static_cast<double>(++batches));
   average.min += weight * (batch.min - average.min);

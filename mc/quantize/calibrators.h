@@ -24,10 +24,13 @@ struct ValueStatistics {
   int64_t batches = 0;
   Histogram histogram;  // empty where no calibrator needs it
 
-  // Adds a batch that has a smallest and a largest element; with `bins` the histogram too. The average weighs
-  // all batches alike until one weighs `averaging`, which then stays the weight of the newest. Throws Error
-  // for NaN and infinity; nothing has been added then.
+  // Adds a batch; with `bins` the histogram too. Throws Error for NaN and infinity; nothing has been added
+  // then. An empty batch is passed over.
   void add(const at::Tensor& x, bool bins, double averaging);
+
+  // Adds the extremes of a batch, not its histogram. The average weighs all batches alike until one weighs
+  // `averaging`, which then stays the weight of the newest.
+  void add(const Extremes& extremes, double averaging);
 };
 
 // The integers of the quantizer; choose_qparams (mc/ops/fake_quantize.h) says how scale and zero point follow

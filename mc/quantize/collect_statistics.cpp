@@ -1,14 +1,16 @@
-#include <algorithm>
-#include <exception>
+#include <map>
+#include <mutex>
 
 #include <ATen/ATen.h>
 
 #include "mc/base/error.h"
 #include "mc/base/interrupt.h"
 #include "mc/base/log.h"
+#include "mc/calibration/streams.h"
 #include "mc/module/mode_guard.h"
 #include "mc/quantize/calibrate.h"
 #include "mc/quantize/fake_quantize_node.h"
+#include "mc/quantize/statistics_collector.h"
 #include "mc/rewrite/pass.h"
 
 namespace mc {
@@ -34,48 +36,127 @@ std::string origin(const Graph& graph, const Uses& uses, const Node& quantizer) 
                      fused ? sources(quantizer).front() : graph.nodes[*producer].name);
 }
 
+// The values that the module quantizes, and what a person knows each by.
+std::map<std::string, std::string> quantized_values(const Graph& graph) {
+  std::map<std::string, std::string> origins;
+  const Uses uses(graph);
+  for (const Node& node : graph.nodes) {
+    if (quantizes_activation(node)) origins[node.outputs[0]] = origin(graph, uses, node);
+  }
+  return origins;
+}
+
+// Runs batches until there are none, in several streams.
+class CalibrationPass {
+ public:
+  CalibrationPass(GraphModule& prepared, const NextBatch& next, const CollectOptions& options)
+      : nodes_(quantized_values(prepared.structure().graph)),
+        next_(next),
+        progress_("calibrate", options.total),
+        collector_(statistics_, options) {
+    MC_CHECK(!nodes_.empty(),
+             "calibrate: no activation of the model is to be quantized; prepare it with prepare_qat first");
+    std::vector<std::string> wanted;
+    for (const auto& entry : nodes_) {
+      statistics_.values[entry.first];
+      wanted.push_back(entry.first);
+    }
+    run_ = prepared.sum_observer(wanted);
+  }
+
+  ActivationStatistics run(int64_t streams) {
+    run_streams(streams, [&] {
+      try {
+        while (std::optional<Numbered> batch = take()) look(*batch);
+      } catch (...) {
+        stop();
+        throw;
+      }
+    });
+    MC_CHECK(statistics_.samples > 0, "calibrate: there are no samples");
+    for (const auto& [name, value] : statistics_.values) {
+      MC_CHECK(value.batches > 0, "calibrate: {} held no element in any of the {} samples", nodes_[name],
+               statistics_.samples);
+    }
+    return std::move(statistics_);
+  }
+
+ private:
+  struct Numbered {
+    Batch batch;
+    StatisticsCollector::Batch seen;
+  };
+
+  std::optional<Numbered> take() {
+    const std::lock_guard lock(mutex_);
+    if (interrupted()) throw Error("interrupted while calibrating", ErrorKind::kInterrupted);
+    if (stopped_) return std::nullopt;
+    std::optional<Batch> batch = next_();
+    if (!batch) {
+      stopped_ = true;
+      return std::nullopt;
+    }
+    const int64_t first = samples_;
+    samples_ += batch->size();
+    return Numbered{std::move(*batch), {.index = batches_++, .first = first, .samples = samples_ - first}};
+  }
+
+  void stop() {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+
+  void look(Numbered& taken) {
+    StatisticsCollector::Batch& seen = taken.seen;
+    std::string wrong;  // said once the module is left: it would name nodes that only calibration has
+    const auto note = [&](const std::string& name, const at::Tensor& x, const Error& error) {
+      const auto node = nodes_.find(name);
+      wrong = fmt::format("calibrate: {}{}: {}", node->second, bad_sample(x, taken.batch), error.what());
+    };
+    run_(
+        taken.batch.inputs,
+        [&](const std::string& name, const at::Tensor& x) {
+          if (!wrong.empty()) return;
+          try {
+            collector_.add(seen, name, x);
+          } catch (const Error& error) {
+            note(name, x, error);
+          }
+        },
+        [&](const std::string& term, const std::string& sum, const at::Tensor& x, const auto& compute) {
+          std::string value;
+          try {
+            collector_.add_sum(seen, term, sum, x, compute, value);
+          } catch (const Error& error) {
+            if (wrong.empty()) note(value, x, error);
+          }
+        });
+    MC_CHECK(wrong.empty(), "{}", wrong);
+    collector_.finish(std::move(seen));
+    const std::lock_guard lock(mutex_);
+    progress_.update(done_ += taken.batch.size());
+  }
+
+  std::map<std::string, std::string> nodes_;
+  GraphModule::SumObserver run_;
+  std::mutex mutex_;  // guards the source of batches and its counts
+  const NextBatch& next_;
+  int64_t batches_ = 0, samples_ = 0, done_ = 0;
+  bool stopped_ = false;  // the source came to its end, or there was an error
+  Progress progress_;
+  ActivationStatistics statistics_;
+  StatisticsCollector collector_;
+};
+
 }  // namespace
 
 ActivationStatistics collect_statistics(GraphModule& prepared, const NextBatch& next,
                                         const CollectOptions& options) {
-  ActivationStatistics statistics;
-  std::map<std::string, std::string> nodes;  // what a person knows each value by
-  std::vector<std::string> wanted;
-  const Uses uses(prepared.structure().graph);
-  for (const Node& node : prepared.structure().graph.nodes) {
-    if (!quantizes_activation(node)) continue;
-    statistics.values[node.outputs[0]];
-    nodes[node.outputs[0]] = origin(prepared.structure().graph, uses, node);
-    wanted.push_back(node.outputs[0]);
-  }
-  MC_CHECK(!nodes.empty(),
-           "calibrate: no activation of the model is to be quantized; prepare it with prepare_qat first");
   const at::NoGradGuard no_grad;
   const ModeGuard mode(prepared, /*training=*/false);
   set_phase(prepared, {.observe = false, .quantize = false, .freeze_batch_norm = true});
-  const GraphModule::Observer run = prepared.observer(wanted);
-  Progress progress("calibrate", options.total);
-  while (std::optional<Batch> batch = next()) {
-    if (interrupted()) throw Error("interrupted while calibrating", ErrorKind::kInterrupted);
-    std::string wrong;  // said once the module is left: it would name nodes that only calibration has
-    run(batch->inputs, [&](const std::string& name, const at::Tensor& x) {
-      if (!wrong.empty()) return;
-      try {
-        statistics.values[name].add(x, options.histograms, options.averaging);
-      } catch (const Error& error) {
-        wrong = fmt::format("calibrate: {}{}: {}", nodes[name], bad_sample(x, *batch), error.what());
-      }
-    });
-    MC_CHECK(wrong.empty(), "{}", wrong);
-    statistics.samples += batch->size();
-    progress.update(statistics.samples);
-  }
-  MC_CHECK(statistics.samples > 0, "calibrate: there are no samples");
-  for (const auto& [name, value] : statistics.values) {
-    MC_CHECK(value.batches > 0, "calibrate: {} held no element in any of the {} samples", nodes[name],
-             statistics.samples);
-  }
-  return statistics;
+  const int64_t streams = prepared.device().is_cpu() ? stream_count() : 1;
+  return CalibrationPass(prepared, next, options).run(streams);
 }
 
 }  // namespace mc

@@ -42,9 +42,10 @@ class Histogram {
   double width() const;
 
  private:
-  friend class HistogramPart;
+  friend class ElementScan;
 
   void reach(int exponent);  // makes the range at least [-2^exponent, 2^exponent)
+  void widen(const Extremes& extremes);
   void merge(const Histogram& other);
 
   int exponent_ = kLeastExponent;

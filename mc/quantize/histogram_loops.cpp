@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 
 // These loops want more unrolling than the rest of the project.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -20,37 +19,41 @@
 
 namespace mc::loops {
 
-MC_HISTOGRAM_CLONES BlockSummary summarize(const float* x, int64_t count) {
+MC_HISTOGRAM_CLONES BlockExtremes extremes_of(const float* x, int64_t count) {
   // Several vectors at a time hide the latency of a comparison.
   constexpr int64_t kWidth = 64;
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   alignas(64) float lows[kWidth], highs[kWidth];
-  alignas(64) int32_t nans[kWidth] = {}, zeros[kWidth] = {};
+  alignas(64) int32_t nans[kWidth] = {};
   std::fill(lows, lows + kWidth, kInfinity);
   std::fill(highs, highs + kWidth, -kInfinity);
-  for (int64_t i = 0; i < count; i += kWidth) {
-    const int64_t lanes = std::min(kWidth, count - i);
+  const auto look = [&](const float* at, int64_t lanes) {
 #pragma omp simd
     for (int64_t lane = 0; lane < lanes; ++lane) {
-      const float value = x[i + lane];
+      const float value = at[lane];
       lows[lane] = value < lows[lane] ? value : lows[lane];
       highs[lane] = value > highs[lane] ? value : highs[lane];
       nans[lane] |= value != value;
-      zeros[lane] += value == 0;
     }
-  }
+  };
+  int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) look(x + i, kWidth);
+  look(x + i, count - i);
   return {*std::min_element(lows, lows + kWidth), *std::max_element(highs, highs + kWidth),
-          *std::max_element(nans, nans + kWidth) != 0, std::accumulate(zeros, zeros + kWidth, int64_t{0})};
+          *std::max_element(nans, nans + kWidth) != 0};
 }
 
-MC_HISTOGRAM_CLONES void bins_of(const float* __restrict x, int64_t count, float bins_per_unit,
-                                 int32_t middle, int32_t* __restrict bins) {
-#pragma omp simd
+MC_HISTOGRAM_CLONES int32_t bins_of(const float* __restrict x, int64_t count, float bins_per_unit,
+                                    int32_t middle, int32_t* __restrict bins) {
+  int32_t zeros = 0;
+#pragma omp simd reduction(+ : zeros)
   for (int64_t i = 0; i < count; ++i) {
     const float place = x[i] * bins_per_unit;
     const int32_t toward_zero = static_cast<int32_t>(place);
     bins[i] = toward_zero - (static_cast<float>(toward_zero) > place) + middle;
+    zeros += x[i] == 0;
   }
+  return zeros;
 }
 
 }  // namespace mc::loops

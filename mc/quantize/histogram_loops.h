@@ -6,19 +6,16 @@
 
 namespace mc::loops {
 
-// Elements handled at a time; what a loop reads twice is then still in the cache nearest to the core.
-inline constexpr int64_t kHistogramBlock = 4096;
-
-struct BlockSummary {
+struct BlockExtremes {
   float low;  // NaN is passed over; +inf and -inf where nothing else is there
   float high;
   bool has_nan;
-  int64_t zeros;  // how many are 0
 };
 
-BlockSummary summarize(const float* x, int64_t count);
+BlockExtremes extremes_of(const float* x, int64_t count);
 
-// bins[i] = floor(x[i] * bins_per_unit) + middle, for finite x whose bins are within int32.
-void bins_of(const float* x, int64_t count, float bins_per_unit, int32_t middle, int32_t* bins);
+// bins[i] = floor(x[i] * bins_per_unit) + middle, for finite x whose bins are within int32. Gives how many
+// elements are 0.
+int32_t bins_of(const float* x, int64_t count, float bins_per_unit, int32_t middle, int32_t* bins);
 
 }  // namespace mc::loops

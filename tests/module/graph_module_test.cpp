@@ -1,5 +1,8 @@
 #include "mc/module/graph_module.h"
 
+#include <map>
+#include <set>
+
 #include "tests/base/error_of.h"
 #include "tests/module/module_testing.h"
 
@@ -190,6 +193,56 @@ TEST(GraphModule, ObserversShowWhatIsWantedOfTheFoldedPlan) {
   }
   module.observer({"nothing.like.it"})(
       {image}, [](const std::string& name, const at::Tensor&) { ADD_FAILURE() << name; });
+}
+
+// A residual sum lies where its term lay; both are shown all the same.
+TEST(GraphModule, SumObserversShowATermBeforeItsSum) {
+  Model model = parse_model(R"(
+    <ir_version: 10, opset_import: ["" : 17]>
+    net (float[2,3,8,8] x) => (float[2,3,8,8] y, float[2,3,8,8] kept) {
+      a = Neg (x)
+      b = Abs (x)
+      s = Add (a, b)
+      first = Relu (s)
+      kept = Neg (first)
+      t = Add (first, kept)
+      u = Relu (t)
+      v = Add (u, x)
+      y = Relu (v)
+    })");
+  GraphModule module(std::move(model));
+  module.eval();
+  const at::Tensor x = random_images(2), before = x.clone();
+  const std::map<std::string, at::Tensor> expected = {{"x", x},
+                                                      {"a", -x},
+                                                      {"b", x.abs()},
+                                                      {"first", (x.abs() - x).relu()},
+                                                      {"kept", -(x.abs() - x).relu()},
+                                                      {"u", at::zeros_like(x)},
+                                                      {"y", x.relu()}};
+  for (const auto& wanted : std::vector<std::vector<std::string>>{
+           {"x", "a", "b", "first", "kept", "u", "y"}, {"first"}, {"a", "y"}, {"b", "u"}}) {
+    std::multiset<std::string> seen;
+    int sums = 0;
+    const auto look = [&](const std::string& name, const at::Tensor& t) {
+      seen.insert(name);
+      EXPECT_TRUE(t.equal(expected.at(name))) << name;
+    };
+    const auto outputs = module.sum_observer(wanted)(
+        {x}, look,
+        [&](const std::string& term, const std::string& sum, const at::Tensor& t, const auto& compute) {
+          ++sums;
+          look(term, t);
+          compute(0, 100);
+          compute(100, t.numel());
+          look(sum, t);
+        });
+    EXPECT_EQ(seen, std::multiset<std::string>(wanted.begin(), wanted.end()));
+    EXPECT_EQ(sums, wanted.size() == 7 ? 1 : 0);  // only a with first: neither sums nor inputs are terms
+    EXPECT_TRUE(outputs.at(0).equal(expected.at("y")));
+    EXPECT_TRUE(outputs.at(1).equal(expected.at("kept")));
+    EXPECT_TRUE(x.equal(before));
+  }
 }
 
 TEST(GraphModule, SaysWhatDoesNotFit) {
