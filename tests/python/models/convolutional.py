@@ -217,16 +217,19 @@ class Yolo(nn.Module):
 
     bins = 8
 
-    def __init__(self, classes=4):
+    def __init__(self, classes=4, width=8):
         super().__init__()
         self.classes = classes
-        self.stem = conv_norm(3, 8, 3, 2, activation=nn.SiLU)
-        self.fine = nn.Sequential(conv_norm(8, 16, 3, 2, activation=nn.SiLU), SplitBlock(16, 16))
-        self.coarse = nn.Sequential(conv_norm(16, 32, 3, 2, activation=nn.SiLU), SplitBlock(32, 32))
-        self.pool = conv_norm(4 * 32, 32, 1, activation=nn.SiLU)
-        self.top_down = SplitBlock(48, 16)
+        fine, coarse = 2 * width, 4 * width
+        self.stem = conv_norm(3, width, 3, 2, activation=nn.SiLU)
+        self.fine = nn.Sequential(conv_norm(width, fine, 3, 2, activation=nn.SiLU), SplitBlock(fine, fine))
+        self.coarse = nn.Sequential(
+            conv_norm(fine, coarse, 3, 2, activation=nn.SiLU), SplitBlock(coarse, coarse)
+        )
+        self.pool = conv_norm(4 * coarse, coarse, 1, activation=nn.SiLU)
+        self.top_down = SplitBlock(fine + coarse, fine)
         outputs = 4 * self.bins + classes
-        self.heads = nn.ModuleList([nn.Conv2d(16, outputs, 1), nn.Conv2d(32, outputs, 1)])
+        self.heads = nn.ModuleList([nn.Conv2d(fine, outputs, 1), nn.Conv2d(coarse, outputs, 1)])
         self.register_buffer("distances", torch.arange(self.bins, dtype=torch.float32))
 
     def forward(self, image):
