@@ -57,6 +57,15 @@ void print_groups(const Inspection& inspection) {
   if (rows.size() > 1) print("\nChannels that can only be cut together:\n" + align(rows));
 }
 
+void print_blocks(const Inspection& inspection) {
+  std::vector<std::vector<std::string>> rows = {{"block that can go", "nodes", "saves", "MACs"}};
+  for (const InspectedBlock& block : inspection.blocks) {
+    rows.push_back({block.name, std::to_string(block.nodes.size()),
+                    human_count(block.parameters_saved) + " parameters", human_count(block.macs_saved)});
+  }
+  if (rows.size() > 1) print("\n" + align(rows));
+}
+
 void print_nodes(const Inspection& inspection) {
   std::vector<std::vector<std::string>> rows = {{"node", "operator", "parameters", "MACs", "output"}};
   for (const NodeCost& cost : inspection.costs) {
@@ -82,6 +91,7 @@ void print_inspection(const Inspection& inspection, bool nodes) {
   print(fmt::format("zeros       {:.1f} % of the layers' weights\n", 100 * inspection.sparsity));
   if (!inspection.layers.empty()) print_layers(inspection);
   print_groups(inspection);
+  print_blocks(inspection);
   if (nodes) print_nodes(inspection);
   if (!inspection.unsupported.empty()) print("\nnot supported:\n");
   for (const std::string& node : inspection.unsupported) print(fmt::format("  {}\n", node));

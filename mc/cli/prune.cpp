@@ -74,6 +74,16 @@ void print_sizes(const PruneFileReport& report) {
   print("\n" + align(rows));
 }
 
+void print_blocks(const PruneFileReport& report) {
+  std::vector<std::vector<std::string>> rows = {{"block gone", "score", "parameters", "nodes"}};
+  for (const RemovedBlock& removed : report.blocks) {
+    rows.push_back({removed.block.name, fmt::format("{:.4g}", removed.score),
+                    human_count(static_cast<double>(removed.block.parameters)),
+                    std::to_string(removed.block.nodes.size())});
+  }
+  if (rows.size() > 1) print(align(rows));
+}
+
 void print_weights(const PruneFileReport& report) {
   std::vector<std::vector<std::string>> rows = {{"weight", "before", "now", "zeros", "pattern"}};
   for (const WeightChange& weight : report.weights) {
@@ -108,6 +118,7 @@ void print_fidelity(const PruneFileReport& report) {
 }
 
 void print_pruned(const PruneFileReport& report) {
+  print_blocks(report);
   print_weights(report);
   print_sizes(report);
   if (report.latency) {
@@ -124,8 +135,10 @@ void print_pruned(const PruneFileReport& report) {
   for (const EngineGain& gain : report.gains)
     rows.push_back({gain.engine, gain.faster ? "yes" : "no", gain.why});
   if (rows.size() > 1) print("\n" + align(rows));
-  print(fmt::format("\n{}: pruned by {} in {}\n", report.options.output.string(), report.options.method,
-                    human_seconds(report.seconds)));
+  const std::string widths =
+      report.round_to > 1 ? fmt::format(", widths in multiples of {},", report.round_to) : "";
+  print(fmt::format("\n{}: pruned by {}{} in {}\n", report.options.output.string(), report.options.method,
+                    widths, human_seconds(report.seconds)));
 }
 
 int execute(const PruneArguments& arguments) {
@@ -142,19 +155,22 @@ int execute(const PruneArguments& arguments) {
 void add_targets(CLI::App& command, PruneArguments& arguments) {
   command
       .add_option("--sparsity", arguments.sparsity,
-                  "Part of the weights that become zero, or of the channels that go, in [0, 1)")
+                  "Part of the weights that become zero, or of the channels or blocks that go, in [0, 1)")
       ->type_name("S");
-  command.add_option("--macs", arguments.macs, "channels_*: part of the multiply-accumulates that stays")
+  command
+      .add_option("--macs", arguments.macs,
+                  "channels_*, blocks_*: part of the multiply-accumulates that stays")
       ->type_name("R");
-  command.add_option("--params", arguments.params, "channels_*: part of the parameters that stays")
+  command.add_option("--params", arguments.params, "channels_*, blocks_*: part of the parameters that stays")
       ->type_name("R");
   command
-      .add_option("--size", arguments.size,
-                  "channels_*: largest size of the file (500k, 1.5M), or part of the model's (0.5x)")
+      .add_option(
+          "--size", arguments.size,
+          "channels_*, blocks_*: largest size of the file (500k, 1.5M), or part of the model's (0.5x)")
       ->type_name("SIZE");
   command
       .add_option("--speedup", arguments.speedup,
-                  "channels_*: how many times faster on the engine, measured, as in 2.0")
+                  "channels_*, blocks_*: how many times faster on the engine, measured, as in 2.0")
       ->type_name("X");
 }
 
@@ -167,10 +183,10 @@ void add_choices(CLI::App& command, PruneArguments& arguments) {
                   "All layers together (global; the default for channels) or each by itself (layer)")
       ->check(CLI::IsMember({"global", "layer"}));
   command
-      .add_option(
-          "--ignore", options.ignore,
-          "Layers left alone, by parameter or pattern, for channels also by node or type:OPERATOR; may be "
-          "repeated")
+      .add_option("--ignore", options.ignore,
+                  "Layers left alone, by parameter or pattern, for channels also by node or type:OPERATOR, "
+                  "for blocks "
+                  "by their sum; may be repeated")
       ->type_name("PATTERN")
       ->take_all()
       ->allow_extra_args(false);
@@ -182,8 +198,15 @@ void add_choices(CLI::App& command, PruneArguments& arguments) {
       ->take_all()
       ->allow_extra_args(false);
   command
-      .add_option("--round-to", options.channels.round_to, "channels_*: widths that stay are multiples of it")
-      ->check(CLI::PositiveNumber);
+      .add_option("--blocks", options.blocks,
+                  "channels_*: residual blocks go first, by this method, half of the way to the target")
+      ->check(CLI::IsMember(block_method_names()));
+  command
+      .add_option("--round-to", options.channels.round_to,
+                  "channels_*: widths that stay are multiples of it; 0: of what the engine's kernels compute "
+                  "at once, or less where "
+                  "the target needs it")
+      ->check(CLI::NonNegativeNumber);
   command.add_option("--min-channels", options.channels.min_channels, "channels_*: that stay in each layer")
       ->check(CLI::PositiveNumber);
   command.add_option("--max-part", options.channels.max_part,
@@ -195,11 +218,11 @@ void add_choices(CLI::App& command, PruneArguments& arguments) {
 void add_prune(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<PruneArguments>();
   PruneFileOptions& options = arguments->options;
-  options.channels.round_to = 8;
-  CLI::App* command =
-      add_command(program, action, "prune",
-                  "Prune a trained model without training: zeros in its weights, or channels cut out",
-                  arguments, execute);
+  options.channels.round_to = 0;
+  CLI::App* command = add_command(
+      program, action, "prune",
+      "Prune a trained model without training: zeros in its weights, or channels or residual blocks cut out",
+      arguments, execute);
   command->add_option("model", options.model, "ONNX file")->required();
   command->add_option("-o,--output", options.output, "ONNX file to write")->required()->type_name("FILE");
   command

@@ -235,6 +235,11 @@ class Inspector {
     } catch (const Error& error) {
       note(fmt::format("channels cannot be cut: {}", error.what()));
     }
+    try {
+      result_.blocks = inspect_blocks(model_, result_.costs);
+    } catch (const Error& error) {
+      note(fmt::format("residual blocks cannot be found: {}", error.what()));
+    }
   }
 
   void add_batch_norm_note() {
@@ -290,7 +295,13 @@ Inspection inspect_model(const std::filesystem::path& file, const InputShapes& s
 Json to_json(const Inspection& inspection) {
   Json layers = Json::array();
   for (const InspectedLayer& layer : inspection.layers) layers.push_back(layer_json(layer));
-  Json costs = Json::array(), groups = Json::array();
+  Json costs = Json::array(), groups = Json::array(), blocks = Json::array();
+  for (const InspectedBlock& block : inspection.blocks) {
+    blocks.push_back({{"name", block.name},
+                      {"nodes", block.nodes},
+                      {"parameters_saved", block.parameters_saved},
+                      {"macs_saved", block.macs_saved}});
+  }
   for (const InspectedGroup& group : inspection.groups) groups.push_back(group_json(group));
   for (const NodeCost& cost : inspection.costs) {
     costs.push_back({{"node", cost.node},
@@ -314,6 +325,7 @@ Json to_json(const Inspection& inspection) {
           {"unsupported", inspection.unsupported},
           {"layers", layers},
           {"groups", groups},
+          {"blocks", blocks},
           {"costs", costs},
           {"notes", inspection.notes}};
 }

@@ -42,6 +42,14 @@ struct InspectedGroup {
   std::string obstacle;                 // why none can go; empty: each can
 };
 
+// A branch that is added to what it was computed from, and can go (mc/prune/residual_blocks.h).
+struct InspectedBlock {
+  std::string name;  // of the sum
+  std::vector<std::string> nodes;
+  double parameters_saved = 0;
+  double macs_saved = 0;  // of one sample
+};
+
 struct Inspection {
   std::filesystem::path file;
   int64_t opset = 0;
@@ -57,6 +65,7 @@ struct Inspection {
   std::vector<std::string> unsupported;
   std::vector<InspectedLayer> layers;
   std::vector<InspectedGroup> groups;  // of channels
+  std::vector<InspectedBlock> blocks;  // residual ones
   std::vector<std::string> notes;      // what a person should know before training it
 };
 

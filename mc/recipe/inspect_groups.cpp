@@ -6,6 +6,7 @@
 
 #include "mc/module/state.h"
 #include "mc/prune/channel_groups.h"
+#include "mc/prune/residual_blocks.h"
 
 namespace mc {
 namespace {
@@ -64,6 +65,23 @@ std::vector<InspectedGroup> inspect_groups(const Model& model, const std::vector
     groups.push_back(inspect_group(model, group, macs, roles));
   }
   return groups;
+}
+
+std::vector<InspectedBlock> inspect_blocks(const Model& model, const std::vector<NodeCost>& costs) {
+  std::map<std::string, const NodeCost*> by_label;
+  for (size_t i = 0; i < std::min(costs.size(), model.graph.nodes.size()); ++i)
+    by_label.emplace(model.graph.nodes[i].label(), &costs[i]);
+  std::vector<InspectedBlock> blocks;
+  for (const ResidualBlock& block : residual_blocks(model)) {
+    InspectedBlock result{block.name, {}, static_cast<double>(block.parameters), 0};
+    for (const std::string& label : block.nodes) {
+      const auto found = by_label.find(label);
+      result.nodes.push_back(found == by_label.end() ? label : found->second->node);
+      if (found != by_label.end()) result.macs_saved += found->second->macs;
+    }
+    blocks.push_back(std::move(result));
+  }
+  return blocks;
 }
 
 }  // namespace mc

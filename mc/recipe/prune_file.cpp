@@ -5,34 +5,26 @@
 #include <system_error>
 
 #include "mc/base/error.h"
-#include "mc/base/file.h"
-#include "mc/base/log.h"
-#include "mc/base/text.h"
 #include "mc/data/metric.h"
 #include "mc/deploy/engine.h"
-#include "mc/deploy/model_files.h"
 #include "mc/module/graph_module.h"
 #include "mc/onnx/onnx.h"
 #include "mc/prune/batch_loss.h"
+#include "mc/prune/block_order.h"
 #include "mc/prune/calibrated.h"
-#include "mc/prune/channel_target.h"
+#include "mc/prune/importance.h"
 #include "mc/prune/score.h"
 #include "mc/recipe/climb_file.h"
 #include "mc/recipe/imported.h"
 #include "mc/recipe/model_data.h"
+#include "mc/recipe/prune_smaller.h"
 #include "mc/recipe/prune_view.h"
-#include "mc/report/zstd_size.h"
-#include "mc/search/channel_speed.h"
 #include "mc/search/sensitivity.h"
 
 namespace mc {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Of the largest output: float32 sums in another order.
-constexpr double kLargestCutError = 1e-4;
-constexpr const char* kRandomSamples = "random:4";
 
 class FilePruner {
  public:
@@ -46,7 +38,7 @@ class FilePruner {
                    model_ = read_onnx(options().model);
                    tidy_import(model_);
                    open_data();
-                   cuts_channels() ? prune_channels() : prune_weights();
+                   is_smaller() ? make_smaller() : prune_weights();
                  });
     report_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     describe();
@@ -57,7 +49,7 @@ class FilePruner {
 
  private:
   const PruneFileOptions& options() const { return report_.options; }
-  bool cuts_channels() const { return is_channel_method(options().method); }
+  bool is_smaller() const { return is_channel_method(options().method) || is_block_method(options().method); }
 
   void check() {
     std::error_code error;
@@ -95,7 +87,7 @@ class FilePruner {
 
   void prune_weights() {
     looks_at_inputs(options().method) ? prune_by_inputs() : prune_by_score();
-    write(result_, options().output);
+    write_pruned(result_, options().output);
   }
 
   // Layer after layer, on what the pruned layers before give.
@@ -129,109 +121,38 @@ class FilePruner {
     report_.left = std::move(masked.left);
   }
 
-  void prune_channels() {
-    const std::vector<ChannelGroup> groups = channel_groups(model_);
-    ChoiceOptions how = options().channels;
-    how.global = options().global.value_or(true);
-    how.ignore = options().ignore;
-    ChannelChoice choice{model_, groups, channel_bounds(model_, groups, how), {}, how.global};
-    MC_CHECK(!groups.empty(), "there are no channels that could be cut");
-    for (size_t i = 0; i < groups.size(); ++i) {
-      if (!choice.bounds[i].reason.empty()) report_.left.push_back({groups[i].name, choice.bounds[i].reason});
-    }
-    MC_CHECK(removable_channels(choice.bounds) > 0, "no channel may go; '{}': {}", report_.left.front().name,
-             report_.left.front().reason);
-    const Importance& importance = find_importance(options().method);
-    choice.scores = score_channels(model_, importance, groups,
-                                   importance.needs_gradients ? batches() : std::vector<Batch>());
-    const ChannelPlan plan = plan_for_target(choice);
-    MC_CHECK(!plan.cuts.empty(),
-             "nothing is to be cut: the model reaches the target as it is, or widths rounded to "
-             "multiples of {} leave no smaller ones",
-             how.round_to);
-    result_ = cut_channels(model_, plan.cuts);
-    check_cut(groups, plan.cuts);
-    write(result_, options().output);
-  }
-
-  ChannelPlan plan_for_target(const ChannelChoice& choice) {
-    const PruneFileTarget& target = options().target;
-    switch (target.kind) {
-      case PruneFileTarget::Kind::kSparsity:
-        return plan_ratio(choice, target.value);
-      case PruneFileTarget::Kind::kMacs:
-        return plan_channels(choice, model_macs, target.value * model_macs(model_), "MACs");
-      case PruneFileTarget::Kind::kParameters:
-        return plan_channels(choice, model_parameters, target.value * model_parameters(model_), "parameters");
-      case PruneFileTarget::Kind::kSize: {
-        const double whole = target.relative ? model_bytes(model_) : 1;
-        return plan_channels(choice, model_bytes, target.value * whole, "bytes");
-      }
-      case PruneFileTarget::Kind::kSpeedup:
-        break;
-    }
-    LatencyOptions latency;
-    latency.engine = options().engine;
-    latency.batch = options().latency_batch;
-    latency.seconds = std::max(0.1, options().seconds / 2);
-    const fs::path folder = options().output.string() + ".timing";
-    make_output_folder(folder);
-    const SpeedPlan plan = plan_for_speed(choice, options().model, target.value, folder, latency);
-    std::error_code error;
-    fs::remove(folder, error);
-    return plan.plan;
-  }
-
-  // The cut model against zeros in the same places, both by our own kernels.
-  void check_cut(const std::vector<ChannelGroup>& groups, const std::vector<ChannelCut>& cuts) {
-    const Model masked = mask_channels(model_, cuts);
-    const fs::path file = options().output.string() + ".masked.onnx";
-    write(masked, file);
-    report_.sizes.push_back(size_of("sparse", masked, file));
-    std::error_code error;
-    fs::remove(file, error);
-    for (const ChannelGroup& group : groups) {
-      const bool cut = std::ranges::count(cuts, group.name, &ChannelCut::group) > 0;
-      if (cut && !group.exact) report_.cut_note = fmt::format("{}: {}", group.name, group.inexact);
-    }
-    try {
-      report_.cut_error = largest_difference(masked, result_, open_model_data(model_, kRandomSamples, 0));
-    } catch (const Error& problem) {
-      if (problem.kind() == ErrorKind::kInterrupted) throw;
-      report_.cut_note = fmt::format("not compared: {}", problem.what());
-      return;
-    }
-    MC_CHECK(!report_.cut_note.empty() || *report_.cut_error <= kLargestCutError,
-             "the cut model departs from the masked one by {:.3g} of its largest output; nothing was written",
-             *report_.cut_error);
-  }
-
-  static void write(const Model& model, const fs::path& file) {
-    Model written = model;
-    written.producer_name = "model-compression";
-    write_onnx(written, file);
+  void make_smaller() {
+    result_ = prune_smaller(model_,
+                            {[&] { return batches(); },
+                             [&] {
+                               const std::shared_ptr<const Dataset> data = training_data();
+                               MC_CHECK(data, "residual blocks are judged by samples; give --data");
+                               return calibration_samples(data, test_.normalization, options().samples,
+                                                          model_.graph);
+                             }},
+                            report_);
+    write_pruned(result_, options().output);
   }
 
   void describe() {
     PrunedSize dense = size_of("dense", model_, options().model);
     report_.sizes.insert(report_.sizes.begin(), dense);
-    report_.sizes.push_back(size_of(cuts_channels() ? "cut" : "sparse", result_, options().output));
+    report_.sizes.push_back(size_of(is_smaller() ? "cut" : "sparse", result_, options().output));
     report_.weights = weight_changes(model_, result_);
     SparsityPattern pattern = common_pattern(result_, report_.weights);
-    if (cuts_channels()) pattern.kind = SparsityPattern::Kind::kChannels;
-    report_.pattern = pattern_name(pattern);
+    if (is_smaller()) pattern.kind = SparsityPattern::Kind::kChannels;
+    report_.pattern = is_block_method(options().method) ? "blocks" : pattern_name(pattern);
     report_.gains = engine_gains(pattern);
+    for (EngineGain& gain : report_.gains) {
+      if (report_.pattern == "blocks") gain.why = "the model has fewer layers";
+    }
   }
 
   // Where the engine cannot run it, that is no reason to have no model.
   void time_models() {
     if (!report_.engine_note.empty()) return;
-    LatencyOptions latency;
-    latency.engine = options().engine;
-    latency.batch = options().latency_batch;
-    latency.seconds = options().seconds;
     try {
-      const auto [before, after] = median_ms(options().model, options().output, latency);
+      const auto [before, after] = median_ms(options().model, options().output, prune_latency(options()));
       report_.latency = {options().engine, options().latency_batch, before, after};
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::kInterrupted) throw;

@@ -9,6 +9,7 @@
 
 #include "mc/base/json.h"
 #include "mc/deploy/compare.h"
+#include "mc/prune/block_order.h"
 #include "mc/prune/choose_channels.h"
 #include "mc/prune/engine_gains.h"
 #include "mc/prune/one_shot.h"
@@ -19,7 +20,8 @@ namespace mc {
 struct PruneFileTarget {
   enum class Kind { kSparsity, kMacs, kParameters, kSize, kSpeedup };
   Kind kind = Kind::kSparsity;
-  // kSparsity: part of the weights that become zero, or of the channels that go, [0, 1). kMacs, kParameters:
+  // kSparsity: part of the weights that become zero, or of the channels or blocks that go, [0, 1). kMacs,
+  // kParameters:
   // part that stays, (0, 1]. kSize: bytes, or with `relative` part of the file. kSpeedup: times faster,
   // above 1.
   double value = 0;
@@ -36,7 +38,10 @@ struct PruneFileOptions {
   std::string structure = "unstructured";  // of masks (parse_structure)
   std::optional<bool> global;  // one ranking over all layers; by default of channels, not of masks
   std::vector<std::string> ignore;
-  ChoiceOptions channels;  // of channel methods; `global` and `ignore` are taken from above
+  std::string blocks;  // of channel methods: the method by which residual blocks go first; empty: none do
+  // Of channel methods; `global` and `ignore` are taken from above. round_to 0 is kernel_width(engine),
+  // halved until the target can be reached.
+  ChoiceOptions channels;
   std::string engine = "onnxruntime";
   int64_t latency_batch = 1;
   double seconds = 1;     // measuring time of each model; 0: no latency, but for --speedup
@@ -47,7 +52,7 @@ struct PruneFileOptions {
 };
 
 // One form of the network. Of channel methods there are three: dense, sparse (zeros in the channels that go)
-// and cut.
+// and cut; of block methods dense and cut.
 struct PrunedSize {
   std::string what;
   uint64_t bytes = 0, compressed_bytes = 0;  // of the file, and of it by zstd
@@ -72,6 +77,8 @@ struct PruneFileReport {
   PruneFileOptions options;
   std::vector<PrunedSize> sizes;
   std::vector<WeightChange> weights;
+  std::vector<RemovedBlock> blocks;  // in the order in which they went
+  int64_t round_to = 0;              // of channel methods: of what the widths are multiples
   std::vector<LayerLeft> left;
   std::vector<EngineGain> gains;
   std::string pattern;                  // of all that was pruned
@@ -87,13 +94,13 @@ struct PruneFileReport {
   double seconds = 0;
 };
 
-// Names of score_kinds() and calibrated_methods(), then of importances().
+// Names of score_kinds() and calibrated_methods(), then of importances() and block_importances().
 std::vector<std::string> prune_file_methods();
 
 // Throws Error before anything is written: targets and options out of their ranges or that do not go with the
 // method, an unknown method (nearest names), an output that is the input, missing data, and what
-// prune_one_shot, prune_with_data and plan_channels refuse. Where a cut model should equal the masked one and
-// does not, to 1e-4 of the largest output, that is an Error too.
+// prune_one_shot, prune_with_data, plan_channels and BlockOrder refuse. Where a cut model should equal the
+// masked one and does not, to 1e-4 of the largest output, that is an Error too.
 PruneFileReport prune_file(const PruneFileOptions& options);
 
 // The document of `prune --json`.

@@ -25,6 +25,13 @@ Json to_json(const PruneFileReport& report) {
                        {"sparsity", weight.sparsity},
                        {"pattern", weight.pattern}});
   }
+  Json blocks = Json::array();
+  for (const RemovedBlock& removed : report.blocks) {
+    blocks.push_back({{"name", removed.block.name},
+                      {"score", removed.score},
+                      {"parameters", removed.block.parameters},
+                      {"nodes", removed.block.nodes.size()}});
+  }
   for (const LayerLeft& layer : report.left) left.push_back({{"name", layer.name}, {"reason", layer.reason}});
   for (const EngineGain& gain : report.gains)
     engines.push_back({{"engine", gain.engine}, {"faster", gain.faster}, {"why", gain.why}});
@@ -50,6 +57,8 @@ Json to_json(const PruneFileReport& report) {
           {"pattern", report.pattern},
           {"sizes", sizes},
           {"weights", weights},
+          {"round_to", report.round_to > 0 ? Json(report.round_to) : Json()},
+          {"blocks", blocks},
           {"left", left},
           {"engines", engines},
           {"cut_error", report.cut_error ? Json(*report.cut_error) : Json()},

@@ -11,6 +11,7 @@
 #include "mc/module/graph_module.h"
 #include "mc/prune/calibrated.h"
 #include "mc/prune/channel_target.h"
+#include "mc/prune/importance.h"
 #include "mc/prune/score.h"
 #include "mc/report/zstd_size.h"
 
@@ -51,7 +52,8 @@ void check_target(const PruneFileTarget& target, bool channels) {
       break;
   }
   MC_CHECK(channels || target.kind == PruneFileTarget::Kind::kSparsity,
-           "--{} is for methods that cut channels (channels_l1, ...): zeros alone leave {} as they are; give "
+           "--{} is for methods that cut channels or blocks (channels_l1, ...): zeros alone leave {} as they "
+           "are; give "
            "--sparsity",
            name_of(target.kind), target.kind == PruneFileTarget::Kind::kSpeedup ? "speed" : "shapes");
 }
@@ -85,6 +87,7 @@ std::vector<std::string> prune_file_methods() {
   }
   const std::vector<std::string> channels = importance_names();
   names.insert(names.end(), channels.begin(), channels.end());
+  for (const std::string& method : block_method_names()) names.push_back(method);
   return names;
 }
 
@@ -92,11 +95,17 @@ void check_prune_options(const PruneFileOptions& options) {
   const std::vector<std::string> methods = prune_file_methods();
   MC_CHECK(std::ranges::count(methods, options.method) > 0, "unknown method '{}'{}; known: {}",
            options.method, did_you_mean(options.method, methods), join(methods, ", "));
-  const bool channels = is_channel_method(options.method);
-  check_target(options.target, channels);
+  const bool channels = is_channel_method(options.method), blocks = is_block_method(options.method);
+  check_target(options.target, channels || blocks);
+  if (!options.blocks.empty()) {
+    find_block_importance(options.blocks);
+    MC_CHECK(channels, "--blocks goes with methods that cut channels, not with {}", options.method);
+    MC_CHECK(options.target.kind != PruneFileTarget::Kind::kSparsity,
+             "--sparsity does not say how many blocks go; give --macs, --params, --size or --speedup");
+  }
   parse_structure(options.structure);
-  MC_CHECK(!channels || options.structure == "unstructured", "{} cuts channels; --structure is for masks",
-           options.method);
+  MC_CHECK(!(channels || blocks) || options.structure == "unstructured",
+           "{} cuts {}; --structure is for masks", options.method, channels ? "channels" : "blocks");
   MC_CHECK(options.seconds >= 0 && options.batch >= 1 && options.latency_batch >= 1 && options.samples >= 0 &&
                options.limit >= 0,
            "negative numbers of samples or seconds");

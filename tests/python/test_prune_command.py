@@ -236,6 +236,84 @@ def test_a_speed_that_is_measured(net, tmp_path):
     assert document["sizes"][-1]["macs"] < document["sizes"][0]["macs"]
 
 
+BLOCK = 36 * (16 * 24 * 9 + 24 * 16)
+
+
+def test_a_block_that_goes(net, data, tmp_path):
+    """What is left computes what the network does where the block's branch gives zeros."""
+    out = tmp_path / "out.onnx"
+    document = prune(net, "-o", out, "--method", "blocks_output", "--macs", 0.6, "--data", data)
+    assert [block["name"] for block in document["blocks"]] == ["sum"]
+    assert document["pattern"] == "blocks" and document["round_to"] is None
+    assert document["sizes"][0]["macs"] - document["sizes"][-1]["macs"] == BLOCK
+    model = onnx.load(net)
+    for tensor in model.graph.initializer:
+        if tensor.name == "outer.weight":
+            tensor.CopyFrom(
+                onnx.numpy_helper.from_array(np.zeros(SHAPES["outer.weight"], np.float32), tensor.name)
+            )
+    onnx.save(model, tmp_path / "zeros.onnx")
+    x = {"x": np.load(data)["x"]}
+    left, zeros = (ort.InferenceSession(path).run(None, x)[0] for path in (out, tmp_path / "zeros.onnx"))
+    np.testing.assert_allclose(left, zeros, atol=1e-5)
+    whole = ort.InferenceSession(net).run(None, x)[0]
+    score = np.square(left - whole).sum() / np.square(whole).sum()
+    assert document["blocks"][0]["score"] == pytest.approx(score, rel=1e-4)
+    text = program(
+        "prune", net, "-o", out, "--method", "blocks_cosine", "--sparsity", 0.9, "--data", data
+    ).stdout
+    assert "block gone" in text
+
+
+def test_blocks_then_channels(net, data, tmp_path):
+    out = tmp_path / "out.onnx"
+    arguments = ["--method", "channels_l2", "--blocks", "blocks_cosine", "--macs", 0.15, "--data", data]
+    document = prune(net, "-o", out, *arguments, "--round-to", 1)
+    assert [block["name"] for block in document["blocks"]] == ["sum"] and document["round_to"] == 1
+    assert document["sizes"][-1]["macs"] <= 0.15 * document["sizes"][0]["macs"]
+    assert document["cut_error"] < 1e-4
+
+
+def test_widths_as_the_engine_likes_them(net, tmp_path):
+    document = prune(net, "-o", tmp_path / "out.onnx", "--method", "channels_l1", "--macs", 0.6)
+    multiple = document["round_to"]
+    assert multiple in (1, 2, 4, 8, 16)
+    assert weights(tmp_path / "out.onnx")["inner.weight"].shape[0] % multiple == 0
+    assert document["sizes"][-1]["macs"] <= 0.6 * document["sizes"][0]["macs"]
+
+
+def test_inspect_shows_the_blocks(net):
+    (block,) = inspect(net)["blocks"]
+    assert block["name"] == "sum" and set(block["nodes"]) == {"inner", "act", "outer"}
+    assert block["parameters_saved"] == 16 * 24 * 9 + 24 * 16
+    assert block["macs_saved"] == BLOCK
+    assert "block that can go" in program("inspect", net).stdout
+
+
+def test_a_stage_as_fast_as_is_asked_for(net, data, tmp_path):
+    """Blocks, channels and the clock together."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"""
+        name: fast
+        data: {{format: npz, train: {data}, test: {data}}}
+        model: {{onnx: {net}}}
+        stages:
+          - name: pruned
+            epochs: 2
+            batch_size: 8
+            optimizer: {{sgd: {{lr: 0.01}}}}
+            prune: {{method: channels_l2, blocks: blocks_output, speedup: 1.3, latency_batch: 64, cuts: 2, round_to: 4}}
+        deploy: {{engines: [onnxruntime], seconds: 0}}
+        """
+    )
+    folder = tmp_path / "run"
+    results = json.loads(program("run", recipe, "--output", folder, "--json").stdout)
+    models = {model["name"]: model for model in results["models"]}
+    assert models["pruned"]["macs"] <= models["original"]["macs"] - BLOCK
+    assert not list(folder.rglob("*.timing"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -261,6 +339,10 @@ def test_a_speed_that_is_measured(net, tmp_path):
         (["--method", "sparsegpt", "--sparsity", 0.5], "give --data"),
         (["--method", "channels_taylor", "--macs", 0.5], "give --data"),
         (["--method", "magnitude", "--sparsity", 0.5, "--metric", "top1"], "without --data"),
+        (["--method", "blocks_output", "--sparsity", 0.5], "give --data"),
+        (["--method", "channels_l1", "--macs", 0.5, "--blocks", "blocks_output"], "give --data"),
+        (["--method", "channels_l1", "--sparsity", 0.5, "--blocks", "blocks_output"], "how many blocks"),
+        (["--method", "magnitude", "--sparsity", 0.5, "--blocks", "blocks_output"], "cut channels, not"),
         (
             ["--method", "magnitude", "--sparsity", 0.5, "--engine", "onnxruntim"],
             "did you mean 'onnxruntime'",
@@ -326,9 +408,13 @@ def test_a_stage_that_cuts(net, data, tmp_path):
 def test_recipes_say_what_does_not_fit(net, data, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     for keys, complaint in [
-        ("macs: 0.5, parameters: 0.5", "one of macs, parameters and channel_ratio"),
+        ("macs: 0.5, parameters: 0.5", "one of macs, parameters, channel_ratio and speedup"),
         ("macs: 1.5", "macs"),
         ("begin: 0.8, end: 0.2", "before begin"),
+        ("speedup: 2, engine: onnxruntim", "did you mean 'onnxruntime'"),
+        ("speedup: 1", "above 1"),
+        ("block_ratio: 0.5", "with blocks"),
+        ("channel_ratio: 0.5, blocks: blocks_output", "block_ratio too"),
     ]:
         recipe.write_text(
             f"name: cut\ndata: {{format: npz, train: {data}, test: {data}}}\nmodel: {{onnx: {net}}}\n"
