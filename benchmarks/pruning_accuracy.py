@@ -4,8 +4,8 @@
         [--packages DIR]
 
 Every seed trains one float network; everything else starts from it and trains for the same epochs by the same settings:
-the float network itself, masks, N:M masks, channels cut to half the multiply-accumulates and int8 on top of them, and as
-peers IntelLabs' model_compression_research and Torch-Pruning, where `--packages` holds them. Runs that are done are only
+the float network itself, masks, N:M masks, channels and residual blocks that go until a part of the multiply-accumulates
+is left, with or without the float network as a teacher, int8 on top of them, and as peers IntelLabs' model_compression_research and Torch-Pruning, where `--packages` holds them. Runs that are done are only
 read, so that training may happen on another machine (--train-only) and the table here. Our networks are measured by ONNX
 Runtime on all 10,000 images, the peers' by PyTorch.
 """
@@ -30,7 +30,10 @@ def more(arguments, **methods):
     }
 
 
-# What follows the float network, as the key `prune` of a stage; a name ending in "int8" goes on from that before it.
+BLOCKS = {"method": "blocks_output"}
+BOTH = {"method": "channels_taylor", "blocks": "blocks_output", "cuts": 4, "end": 0.3, "round_to": 16}
+
+# What follows the float network, as the key `prune` of a stage; those that are cut are quantized on top.
 VARIANTS = {
     "float, trained on": None,
     "unstructured 90 %": {"method": "unstructured_magnitude", "target_sparsity": 0.9},
@@ -40,7 +43,15 @@ VARIANTS = {
     "2:4": {"method": "n_m_magnitude", "n": 2, "m": 4, "keep_dense": ["conv1.weight"]},
     "L2 channels, half the MACs": {"method": "channels_l2", "macs": 0.5, "cuts": 8, "end": 0.3},
     "Taylor channels, half the MACs": {"method": "channels_taylor", "macs": 0.5, "cuts": 8, "end": 0.3},
+    "blocks, half the MACs": {**BLOCKS, "macs": 0.5},
+    "blocks, 40 % of the MACs": {**BLOCKS, "macs": 0.4},
+    "blocks, 30 % of the MACs": {**BLOCKS, "macs": 0.3},
+    "blocks and channels, half the MACs": {**BOTH, "macs": 0.5},
+    "blocks and channels, 40 % of the MACs": {**BOTH, "macs": 0.4},
+    "blocks and channels, 30 % of the MACs": {**BOTH, "macs": 0.3},
 }
+# These once more with the float network as the teacher, in training and in int8.
+TAUGHT = [name for name in VARIANTS if name.startswith("blocks")]
 
 # Of IntelLabs' package: the method and its sparsity.
 REFERENCE = {
@@ -48,7 +59,7 @@ REFERENCE = {
     "reference package, 95 %": ("unstructured_magnitude", 0.95),
 }
 TORCH_PRUNING = {"Torch-Pruning, half the MACs": {"macs": 0.5}}
-CUT = "half the MACs"  # in the names of the networks that are timed
+CUT = "the MACs"  # in the names of the networks that are timed
 
 
 def folder_of(base, name):
@@ -59,7 +70,14 @@ def wanted(arguments, name):
     return any(part in name for part in arguments.variants.split(","))
 
 
-def quantized(arguments, seed, start, folder):
+def variants(arguments):
+    """Name, pruning, and whether the float network teaches, of those that were asked for."""
+    every = [(name, prune, False) for name, prune in VARIANTS.items()]
+    every += [(f"{name}, taught", VARIANTS[name], True) for name in TAUGHT]
+    return [variant for variant in every if wanted(arguments, variant[0])]
+
+
+def quantized(arguments, seed, start, folder, teacher):
     stage = {
         "name": "more",
         "epochs": 1,
@@ -67,20 +85,20 @@ def quantized(arguments, seed, start, folder):
         "optimizer": {"sgd": {"lr": 0.02}},
         "quantize": {"mode": "qat"},
     }
-    return run(arguments, seed, {"onnx": str(start / "stages/more.onnx")}, stage, folder)
+    return run(arguments, seed, {"onnx": str(start / "stages/more.onnx")}, stage, folder, teacher)
 
 
 def ours(arguments, seed, base, rows):
     start = {"onnx": str(base / "float/stages/train.onnx")}
-    for name, prune in VARIANTS.items():
-        if not wanted(arguments, name):
-            continue
+    for name, prune, taught in variants(arguments):
+        teacher = start if taught else None
         folder = folder_of(base, name)
         stage = more(arguments, **({"prune": prune} if prune else {}))
-        rows.setdefault(name, []).append(run(arguments, seed, start, stage, folder))
+        rows.setdefault(name, []).append(run(arguments, seed, start, stage, folder, teacher))
         if CUT in name:
             top = f"{name}, int8"
-            rows.setdefault(top, []).append(quantized(arguments, seed, folder, folder_of(base, top)))
+            value = quantized(arguments, seed, folder, folder_of(base, top), teacher)
+            rows.setdefault(top, []).append(value)
 
 
 def peers(arguments, seed, base, rows):
@@ -116,7 +134,7 @@ def peers(arguments, seed, base, rows):
 def files_to_time(arguments, base):
     """The models whose speed is compared, by name: ours as exported, Torch-Pruning's exported now."""
     files = {"float": base / "float/models/train.onnx"}
-    for name in VARIANTS:
+    for name, _, _ in variants(arguments):
         if CUT in name:
             files[name] = folder_of(base, name) / "models/more.onnx"
             files[f"{name}, int8"] = folder_of(base, f"{name}, int8") / "models/more.onnx"
@@ -157,7 +175,7 @@ def print_speed(arguments, base):
     for name, milliseconds in measured.items():
         macs, parameters = macs_of(arguments, files[name])
         print(
-            f"{name:34} {milliseconds:8.3f} ms  {measured['float'] / milliseconds:5.2f} x  "
+            f"{name:52} {milliseconds:8.3f} ms  {measured['float'] / milliseconds:5.2f} x  "
             f"{macs / 1e6:6.1f} M MACs  {parameters / 1e3:6.1f} k parameters"
         )
 
@@ -169,7 +187,7 @@ def print_accuracy(arguments, rows):
         spread = statistics.stdev(drops) if len(drops) > 1 else 0.0
         shown = " ".join(f"{100 * value:.2f}" for value in values)
         mean = 100 * statistics.mean(values)
-        print(f"{name:34} {shown}  mean {mean:.2f}  {statistics.mean(drops):+.2f} ± {spread:.2f}")
+        print(f"{name:52} {shown}  mean {mean:.2f}  {statistics.mean(drops):+.2f} ± {spread:.2f}")
 
 
 def main():

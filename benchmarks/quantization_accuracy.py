@@ -40,7 +40,9 @@ VARIANTS = {
 }
 
 
-def recipe(arguments, seed, model, stage, folder):
+def recipe(arguments, seed, model, stage, folder, teacher=None):
+    """`teacher`: a network that the stage learns from as well."""
+    taught = {"teacher": teacher} if teacher else {}
     return {
         "version": 1,
         "name": "accuracy",
@@ -50,17 +52,18 @@ def recipe(arguments, seed, model, stage, folder):
         "output": str(folder),
         "data": {"root": arguments.data, "augment": ["flip"], "limit": arguments.limit},
         "model": model,
-        "stages": [stage],
+        **taught,
+        "stages": [{**stage, **({"distill": {}} if teacher else {})}],
         "deploy": {"engines": ["onnxruntime"], "seconds": 0},
     }
 
 
-def run(arguments, seed, model, stage, folder):
+def run(arguments, seed, model, stage, folder, teacher=None):
     """The metric of the last model of a run, which is done now unless it was before."""
     if not (folder / "results.json").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         file = folder.parent / f"{folder.name}.yaml"
-        file.write_text(json.dumps(recipe(arguments, seed, model, stage, folder), indent=2))
+        file.write_text(json.dumps(recipe(arguments, seed, model, stage, folder, teacher), indent=2))
         print(f"{folder} ...", file=sys.stderr, flush=True)
         command = [arguments.program, "run", file, "--resume"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
