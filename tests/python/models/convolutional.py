@@ -68,7 +68,7 @@ class InvertedResidual(nn.Module):
 
     def __init__(self, inputs, outputs, expand, kernel, stride, squeeze, activation, gate):
         super().__init__()
-        hidden = inputs * expand
+        hidden = round(inputs * expand)
         layers = [conv_norm(inputs, hidden, 1, activation=activation)] if expand > 1 else []
         layers.append(conv_norm(hidden, hidden, kernel, stride, hidden, activation))
         if squeeze:
