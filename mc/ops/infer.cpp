@@ -2,7 +2,10 @@
 // exporters compute in the graph (Shape, Gather, Concat, Reshape) become numbers and symbols again.
 #include <algorithm>
 #include <array>
+#include <string_view>
 #include <unordered_map>
+
+#include <fmt/format.h>
 
 #include "mc/base/error.h"
 #include "mc/ops/infer_helpers.h"
@@ -288,6 +291,25 @@ Symbols apply_feeds(Graph& graph, const std::vector<std::pair<std::string, Type>
   return symbols;
 }
 
+constexpr std::string_view kNamedHere = "mc?";  // what names of dims begin with that inference gives
+
+// Dims that nothing is known of get a name each, so that what is computed from them can be told to be as
+// long.
+void name_dims(Type* type, int64_t& names) {
+  if (!type || !type->is_tensor() || !type->shape) return;
+  for (Dim& dim : *type->shape) {
+    if (!dim.known() && dim.symbol.empty()) dim.symbol = fmt::format("{}{}", kNamedHere, names++);
+  }
+}
+
+Type without_names(Type type) {
+  if (!type.is_tensor() || !type.shape) return type;
+  for (Dim& dim : *type.shape) {
+    if (dim.symbol.starts_with(kNamedHere)) dim = Dim();
+  }
+  return type;
+}
+
 // The types and values of the outermost graph's values. `fed`: inputs have other shapes than the file's.
 Scope infer_outermost(const Model& model, const Symbols& symbols, bool fed) {
   const Graph& graph = model.graph;
@@ -312,14 +334,17 @@ Scope infer_outermost(const Model& model, const Symbols& symbols, bool fed) {
   for (const ValueInfo& input : graph.inputs) scope.set(input.name, {input.type, {}, {}});
   add_constants(graph, scope);
   Inference inference(model);
-  for (const Node& node : graph.nodes)
+  int64_t names = 0;
+  for (const Node& node : graph.nodes) {
     inference.infer_node(node, model.opset_imports, scope, 0, declared_type);
+    for (const std::string& output : node.outputs) {
+      if (Value* value = output.empty() ? nullptr : scope.find_own(output)) name_dims(&value->type, names);
+    }
+  }
   return scope;
 }
 
-}  // namespace
-
-void infer_shapes(Model& model, const std::vector<std::pair<std::string, Type>>& feeds) {
+void write_shapes(Model& model, const std::vector<std::pair<std::string, Type>>& feeds, bool named) {
   Graph& graph = model.graph;
   const Symbols symbols = apply_feeds(graph, feeds);
   const Scope scope = infer_outermost(model, symbols, !feeds.empty());
@@ -329,7 +354,8 @@ void infer_shapes(Model& model, const std::vector<std::pair<std::string, Type>>&
   for (ValueInfo& output : graph.outputs) {
     written[output.name] = true;
     const Value* value = scope.find(output.name);
-    if (value && value->type.kind != Type::Kind::kUnknown) output.type = refine(value->type, output.type);
+    if (value && value->type.kind != Type::Kind::kUnknown)
+      output.type = refine(without_names(value->type), output.type);
   }
   for (const Node& node : graph.nodes) {
     for (const std::string& name : node.outputs) {
@@ -337,9 +363,19 @@ void infer_shapes(Model& model, const std::vector<std::pair<std::string, Type>>&
       if (!value || value->type.kind == Type::Kind::kUnknown) continue;
       const auto [entry, is_new] = known.try_emplace(name, graph.value_infos.size());
       if (is_new) graph.value_infos.emplace_back().name = name;
-      graph.value_infos[entry->second].type = value->type;
+      graph.value_infos[entry->second].type = named ? value->type : without_names(value->type);
     }
   }
+}
+
+}  // namespace
+
+void infer_shapes(Model& model, const std::vector<std::pair<std::string, Type>>& feeds) {
+  write_shapes(model, feeds, /*named=*/false);
+}
+
+void infer_named_shapes(Model& model) {
+  write_shapes(model, {}, /*named=*/true);
 }
 
 std::unordered_map<std::string, Tensor> known_values(const Model& model) {

@@ -27,6 +27,10 @@ class Scope {
     if (found != values_.end()) return &found->second;
     return outer_ ? outer_->find(name) : nullptr;
   }
+  Value* find_own(const std::string& name) {  // not those around it
+    const auto found = values_.find(name);
+    return found == values_.end() ? nullptr : &found->second;
+  }
   void set(const std::string& name, Value value) {
     if (!name.empty()) values_[name] = std::move(value);
   }

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "mc/ops/op.h"
+#include "mc/ops/infer_node.h"
 #include "mc/prune/channel_rules.h"
 #include "mc/prune/split_sequences.h"
 #include "mc/rewrite/passes.h"
@@ -53,10 +53,10 @@ void unify_constant(Node& node) {
 }  // namespace
 
 Model ChannelGraph::prepare(Model model) {
-  infer_shapes(model);
+  infer_named_shapes(model);
   fold_types(model);
   for (Node& node : model.graph.nodes) unify_constant(node);
-  if (split_sequences(model) > 0) infer_shapes(model);
+  if (split_sequences(model) > 0) infer_named_shapes(model);
   return model;
 }
 

@@ -156,11 +156,9 @@ void cut_model(Edit& edit, const std::vector<ChannelCut>& cuts) {
   if (std::ranges::find(removed, true) == removed.end()) return;
 
   Model& model = edit.model;
-  std::set<std::string> declared;  // inference writes types that the file did not have
-  for (const ValueInfo& info : model.graph.value_infos) declared.insert(info.name);
+  const std::vector<ValueInfo> declared = model.graph.value_infos;  // not what inference says of them
   model = prepared;
-  std::erase_if(model.graph.value_infos,
-                [&](const ValueInfo& info) { return !declared.contains(info.name); });
+  model.graph.value_infos = declared;
   cut_constants(graph, removed, edit);
   CutModel cut{model, {}};
   for (Node& node : model.graph.nodes) {

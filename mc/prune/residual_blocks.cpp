@@ -8,7 +8,7 @@
 #include "mc/base/error.h"
 #include "mc/base/text.h"
 #include "mc/module/graph_module.h"
-#include "mc/ops/op.h"
+#include "mc/ops/infer_node.h"
 
 namespace mc {
 namespace {
@@ -154,7 +154,7 @@ void remove_from(Model& model, const std::vector<std::string>& names) {
 
 std::vector<ResidualBlock> residual_blocks(const Model& model) {
   Model typed = model;
-  infer_shapes(typed);
+  infer_named_shapes(typed);
   return BlockFinder(typed).find();
 }
 

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include "mc/ops/infer_helpers.h"
+#include "mc/ops/infer_node.h"
 #include "tests/ops/interpreter.h"
 #include "tests/ops/op_testing.h"
 
@@ -40,6 +41,34 @@ TEST(InferHelpers, DimArithmetic) {
   EXPECT_EQ(normalize_axis(-1, 2), 1);
   EXPECT_EQ(merge_dims(batch, 4), Dim(4));
   EXPECT_THROW(merge_dims(3, 4), Error);
+}
+
+// How long a slice is depends on a number that is fed; what is computed from it is as long.
+TEST(Infer, DimsOfOneUnknownSizeAreTheSame) {
+  Model graph = parse_model(model(R"((float[batch,9,8] x, int64[1] last) => (float[batch,n,2,4] y) {
+    one = Constant <value_ints = [1]> ()
+    zero = Constant <value_ints = [0]> ()
+    a = Slice (x, zero, last, one)
+    b = Relu (a)
+    c = Add (a, b)
+    size = Shape <end = 2> (c)
+    rest = Constant <value_ints = [-1, 4]> ()
+    to = Concat <axis = 0> (size, rest)
+    y = Reshape (c, to)
+  })"));
+  const auto type_of = [](const Model& inferred, const std::string& name) {
+    const auto found = std::ranges::find(inferred.graph.value_infos, name, &ValueInfo::name);
+    return found == inferred.graph.value_infos.end() ? "" : to_string(found->type);
+  };
+  Model named = graph;
+  infer_named_shapes(named);
+  EXPECT_EQ(type_of(named, "a"), R"(float[batch,"mc?0",8])");
+  EXPECT_EQ(type_of(named, "c"), R"(float[batch,"mc?0",8])");
+  EXPECT_EQ(to_string(named.graph.outputs[0].type), "float[batch,n,2,4]");
+  graph.graph.outputs[0].type = {};
+  infer_shapes(graph);
+  EXPECT_EQ(type_of(graph, "a"), "float[batch,?,8]");
+  EXPECT_EQ(to_string(graph.graph.outputs[0].type), "float[batch,?,2,4]") << "the -1 is what remains of 8";
 }
 
 TEST(Infer, SymbolsFlowThroughElementwise) {
