@@ -46,7 +46,6 @@ VARIANTS = {
     "Taylor channels, half the MACs": {"method": "channels_taylor", "macs": 0.5, "cuts": 8, "end": 0.3},
     "blocks, half the MACs": {**BLOCKS, "macs": 0.5},
     "blocks, 40 % of the MACs": {**BLOCKS, "macs": 0.4},
-    "blocks, 30 % of the MACs": {**BLOCKS, "macs": 0.3},
     "blocks and channels, half the MACs": {**BOTH, "macs": 0.5},
     "blocks and channels, 40 % of the MACs": {**BOTH, "macs": 0.4},
     "blocks and channels, 30 % of the MACs": {**BOTH, "macs": 0.3},
