@@ -1,21 +1,20 @@
 """Quantization-aware training of a PyTorch network in an ordinary loop, on Fashion-MNIST.
 
-PYTHONPATH=python python examples/quantization_aware_training.py [--train-images N] [--data FOLDER]
+PYTHONPATH=python python examples/quantization_aware_training.py [--train-images N] [--test-images N]
 
 The snippet is `qat_model = qat_version_model(model)`, training, `convert_fx(qat_model)` and saving; the rest is
 what any program around it has. Exits with 0 only when the quantized network is as good as the float one.
 """
 
 import argparse
-import gzip
 import tempfile
-from pathlib import Path
 
+import fashion_mnist
 import model_compression as mc
 import torch
 from model_compression import convert_fx, qat_version_model
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
 
 class Block(nn.Module):
@@ -51,14 +50,6 @@ def small_resnet() -> nn.Module:
     )
 
 
-def fashion_mnist(folder: Path, part: str, limit: int) -> TensorDataset:
-    with gzip.open(folder / f"{part}-images-idx3-ubyte.gz") as file:
-        images = torch.frombuffer(bytearray(file.read()[16 : 16 + limit * 784]), dtype=torch.uint8)
-    with gzip.open(folder / f"{part}-labels-idx1-ubyte.gz") as file:
-        labels = torch.frombuffer(bytearray(file.read()[8 : 8 + limit]), dtype=torch.uint8)
-    return TensorDataset((images.view(-1, 1, 28, 28).float() - 73) / 90, labels.long())
-
-
 def train(model: nn.Module, loader: DataLoader, epochs: int, lr: float) -> None:
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)
@@ -71,30 +62,19 @@ def train(model: nn.Module, loader: DataLoader, epochs: int, lr: float) -> None:
             schedule.step()
 
 
-def accuracy(model: nn.Module, loader: DataLoader) -> float:
-    model.eval()
-    right = total = 0
-    with torch.no_grad():
-        for images, labels in loader:
-            right += (model(images).argmax(1) == labels).sum().item()
-            total += len(labels)
-    return right / total
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--train-images", type=int, default=60000)
     parser.add_argument("--test-images", type=int, default=10000)
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    train_set = fashion_mnist(arguments.data, "train", arguments.train_images)
+    train_set = fashion_mnist.read("train", arguments.train_images)
     train_loader = DataLoader(train_set, batch_size=128, shuffle=True, drop_last=True)
-    test_loader = DataLoader(fashion_mnist(arguments.data, "t10k", arguments.test_images), batch_size=500)
+    test_set = fashion_mnist.read("t10k", arguments.test_images)
 
     model = small_resnet()
     train(model, train_loader, epochs=2, lr=0.2)
-    float_accuracy = accuracy(model, test_loader)
+    float_accuracy = fashion_mnist.accuracy(model, test_set)
 
     qat_model = qat_version_model(model)
     train(qat_model, train_loader, epochs=1, lr=0.02)
@@ -105,9 +85,9 @@ def main() -> int:
 
         loaded = convert_fx(qat_version_model(small_resnet()))
         loaded.load_state_dict(torch.load(f"{folder}/quant.pth"))
-        loaded_accuracy = accuracy(loaded, test_loader)
-        file_accuracy = accuracy(mc.load_onnx(f"{folder}/quant.onnx"), test_loader)
-    quantized_accuracy = accuracy(quantized_model, test_loader)
+        loaded_accuracy = fashion_mnist.accuracy(loaded, test_set)
+        file_accuracy = fashion_mnist.accuracy(mc.load_onnx(f"{folder}/quant.onnx"), test_set)
+    quantized_accuracy = fashion_mnist.accuracy(quantized_model, test_set)
     print(f"float {float_accuracy:.4f}, int8 {quantized_accuracy:.4f}, loaded {loaded_accuracy:.4f}")
     print(f"the file of int8, read back {file_accuracy:.4f}")
     as_good = float_accuracy > 0.7 and quantized_accuracy > float_accuracy - 0.02

@@ -1,4 +1,4 @@
-"""The examples of the reference package's names do what they show."""
+"""The examples in Python do what they show."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = {
     "pruning": ["--epochs", "9", "--train-images", "7680", "--test-images", "2000"],
+    "quantization_aware_training": ["--train-images", "12800", "--test-images", "2000"],
     "distillation": [],
     "transformers_text": ["--lines", "3000", "--epochs", "2"],
     "transformers_vision": ["--train-images", "6400", "--epochs", "3"],
