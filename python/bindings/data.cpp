@@ -142,6 +142,15 @@ DatasetHandle make_callback_dataset(py::function fetch, int64_t size, const std:
   return {std::make_shared<CallbackDataset>(std::move(fetch), size, as_fields(fields), labelled)};
 }
 
+std::unique_ptr<RegisteredData> register_data(const std::map<std::string, DatasetHandle*>& splits) {
+  DatasetSplits shared;
+  for (const auto& [name, handle] : splits) {
+    MC_CHECK(handle, "split '{}' is None", name);
+    shared.emplace(name, handle->dataset);
+  }
+  return std::make_unique<RegisteredData>(std::move(shared));
+}
+
 // read(paths) gives an object with __arrow_c_stream__.
 void read_parquet_with(const py::function& read) {
   const auto* held = new py::function(read);  // never freed: the reader may outlive the interpreter
@@ -166,8 +175,9 @@ std::vector<PyField> model_inputs(const std::string& file) {
 }  // namespace
 
 void bind_data(py::module_& module) {
-  py::class_<DatasetHandle>(module, "Dataset", "Samples that the commands can read.")
-      .def("__len__", [](const DatasetHandle& self) { return self.dataset->size(); })
+  py::class_<DatasetHandle> dataset(module, "Dataset", "Samples that the commands can read.");
+  forbid_new(dataset, "memory_dataset, arrow_dataset and callback_dataset");
+  dataset.def("__len__", [](const DatasetHandle& self) { return self.dataset->size(); })
       .def_property_readonly("labelled", [](const DatasetHandle& self) { return self.dataset->labelled(); })
       .def_property_readonly("description",
                              [](const DatasetHandle& self) { return self.dataset->description(); })
@@ -193,17 +203,12 @@ void bind_data(py::module_& module) {
              "From an Arrow stream (a capsule of __arrow_c_stream__).");
   module.def("callback_dataset", &make_callback_dataset, py::arg("fetch"), py::arg("size"), py::arg("fields"),
              py::arg("labelled"), "fetch(indices) gives (arrays, labels or None).");
-  py::class_<RegisteredData>(module, "RegisteredData", "Datasets that --data finds under `source`.")
-      .def(py::init([](const std::map<std::string, DatasetHandle*>& splits) {
-             DatasetSplits shared;
-             for (const auto& [name, handle] : splits) {
-               MC_CHECK(handle, "split '{}' is None", name);
-               shared.emplace(name, handle->dataset);
-             }
-             return std::make_unique<RegisteredData>(std::move(shared));
-           }),
-           py::arg("splits"))
-      .def_property_readonly("source", &RegisteredData::source);
+  py::class_<RegisteredData> registered(module, "RegisteredData",
+                                        "Datasets that --data finds under `source`, while this lives.");
+  forbid_new(registered, "register_data");
+  registered.def_property_readonly("source", &RegisteredData::source);
+  module.def("register_data", &register_data, py::arg("splits"),
+             "Datasets by split ('' where there are none).");
   module.def("read_parquet_with", &read_parquet_with, py::arg("read"),
              "From now on read(paths) reads Parquet files: what it gives has __arrow_c_stream__.");
   module.def("model_inputs", &model_inputs, py::arg("file"), py::call_guard<py::gil_scoped_release>(),

@@ -69,11 +69,9 @@ class LockedSession {
 }  // namespace
 
 void bind_engine(py::module_& module) {
-  py::class_<LockedSession>(module, "Session", "A model loaded by an engine.")
-      .def(py::init<const std::string&, const std::string&, int, const std::string&, const std::string&>(),
-           py::arg("model"), py::arg("engine"), py::arg("threads"), py::arg("precision"), py::arg("device"),
-           py::call_guard<py::gil_scoped_release>())
-      .def("run", &LockedSession::run, py::arg("inputs"), py::call_guard<py::gil_scoped_release>(),
+  py::class_<LockedSession> type(module, "Session", "A model loaded by an engine.");
+  forbid_new(type, "open_session");
+  type.def("run", &LockedSession::run, py::arg("inputs"), py::call_guard<py::gil_scoped_release>(),
            "CPU tensors in the order of `inputs`; contiguous ones are read where they are.")
       .def_property_readonly("inputs",
                              [](const LockedSession& self) { return describe(self.session().inputs()); })
@@ -81,6 +79,15 @@ void bind_engine(py::module_& module) {
                              [](const LockedSession& self) { return describe(self.session().outputs()); })
       .def_property_readonly("precision",
                              [](const LockedSession& self) { return self.session().precision(); });
+  module.def(
+      "open_session",
+      [](const std::string& model, const std::string& engine, int threads, const std::string& precision,
+         const std::string& device) {
+        return std::make_unique<LockedSession>(model, engine, threads, precision, device);
+      },
+      py::arg("model"), py::arg("engine"), py::arg("threads"), py::arg("precision"), py::arg("device"),
+      py::call_guard<py::gil_scoped_release>(),
+      "Loads a model's file; precision and device as mc.Engine has them.");
   module.def(
       "engines",
       [] {

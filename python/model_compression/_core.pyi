@@ -54,14 +54,12 @@ class GraphModule:
         """Writes the model as ONNX."""
 
 class RegisteredData:
-    """Datasets that --data finds under `source`."""
-    def __init__(self, splits: collections.abc.Mapping[str, Dataset]) -> None: ...
+    """Datasets that --data finds under `source`, while this lives."""
     @property
     def source(self) -> str: ...
 
 class Session:
     """A model loaded by an engine."""
-    def __init__(self, model: str, engine: str, threads: int, precision: str, device: str) -> None: ...
     def run(self, inputs: collections.abc.Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """CPU tensors in the order of `inputs`; contiguous ones are read where they are."""
     @property
@@ -168,6 +166,9 @@ def model_inputs(file: str) -> list[tuple[str, torch.dtype, list[int]]]:
 def nth_magnitude(weights: collections.abc.Sequence[torch.Tensor], n: int) -> float:
     """The n-th smallest magnitude (from 1) of the elements of all weights together."""
 
+def open_session(model: str, engine: str, threads: int, precision: str, device: str) -> Session:
+    """Loads a model's file; precision and device as mc.Engine has them."""
+
 def parse_module(
     onnx: bytes,
     device: torch.device,
@@ -189,6 +190,9 @@ def read_module(
 
 def read_parquet_with(read: collections.abc.Callable) -> None:
     """From now on read(paths) reads Parquet files: what it gives has __arrow_c_stream__."""
+
+def register_data(splits: collections.abc.Mapping[str, Dataset]) -> RegisteredData:
+    """Datasets by split ('' where there are none)."""
 
 def run_command(arguments: collections.abc.Sequence[str]) -> tuple[int, str, str]:
     """Runs one command without printing: (exit status, what it would print to stdout, error or '')."""

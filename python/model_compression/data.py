@@ -47,7 +47,7 @@ def open_source(data, inputs: Inputs = ()) -> Source:
     sets = {name: open_set(part, inputs) for name, part in splits.items()}
     if "test" not in sets and "validation" in sets:
         sets["test"] = sets["validation"]
-    registered = _core.RegisteredData(sets)
+    registered = _core.register_data(sets)
     return Source(registered.source, registered)
 
 

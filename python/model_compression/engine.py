@@ -51,7 +51,7 @@ class Engine:
             raise ValueError(f"outputs are torch or numpy, not {outputs!r}")
         self._files = ModelFiles()
         self._as_numpy = outputs == "numpy"
-        self._session = _core.Session(self._files.path(model), engine, threads, precision, device)
+        self._session = _core.open_session(self._files.path(model), engine, threads, precision, device)
         self.engine = engine
         self.inputs = _ports(self._session.inputs)
         self.outputs = _ports(self._session.outputs)

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import model_compression as mc
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -118,3 +119,29 @@ def text_of(*arguments):
     return subprocess.run(
         [PROGRAM, *map(str, arguments)], check=True, capture_output=True, text=True, timeout=300
     ).stdout
+
+
+def found(model, data):
+    quantized = mc.quantize(model, data=data, latency=False)
+    return {
+        "evaluate": without_data(mc.evaluate(model, data)),
+        "model": quantized.to_bytes(),
+        "metric": quantized["metric"],
+        "comparison": quantized["comparison"]["outputs"],
+        "compare": without_data(mc.compare(model, model, data, engine=["torch", "onnxruntime"])),
+    }
+
+
+def without_data(report):
+    return {key: value for key, value in report.items() if key != "data"}
+
+
+def recipe(**data):
+    return {
+        "name": "tiny",
+        "threads": 1,
+        "data": data,
+        "model": {"builtin": "mlp", "width": 0.25},
+        "stages": [{"name": "train", "epochs": 1, "batch_size": 16}],
+        "deploy": {"engines": ["torch"], "batch_sizes": [1], "seconds": 0},
+    }

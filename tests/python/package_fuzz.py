@@ -7,6 +7,7 @@ import contextlib
 import io
 import re
 import sys
+from pathlib import Path
 
 import model_compression as mc
 import torch
@@ -47,6 +48,7 @@ COMMANDS = [
     [],
     ["quantize", "--bits", "99"],
 ]
+ENGINES = [name for name, unavailable in _core.engines() if not unavailable]
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int8, torch.int64, torch.bool]
 DTYPES += [torch.complex64, torch.uint8, torch.int32]
 SHAPES = [
@@ -205,6 +207,12 @@ def main() -> None:
     network = mc.from_torch(ConvNet(), torch.randn(2, 1, 8, 8)).native
     onnx = network.to_bytes()
     modules = [network, _core.parse_module(onnx, torch.device("cpu"))]
+    Path("network.onnx").write_bytes(onnx)
+    modules += [_core.open_session("network.onnx", engine, 1, "f32", "cpu") for engine in ENGINES]
+    modules.append(_core.memory_dataset(["x"], [([torch.zeros(4, 1, 8, 8)], torch.arange(4))]))
+    modules.append(
+        _core.callback_dataset(lambda indices: torch.zeros(2), 4, [("x", torch.float32, [2])], True)
+    )
     for kind in filter(lambda each: isinstance(each, type), vars(_core).values()):
         with contextlib.suppress(TypeError):
             modules.append(kind.__new__(kind))  # holds nothing, if there is such an object
