@@ -68,12 +68,17 @@ std::vector<InspectedGroup> inspect_groups(const Model& model, const std::vector
 }
 
 std::vector<InspectedBlock> inspect_blocks(const Model& model, const std::vector<NodeCost>& costs) {
-  std::map<std::string, double> macs;
-  for (const NodeCost& cost : costs) macs[cost.node] += cost.macs;
+  std::map<std::string, NodeCost> by_label;
+  for (size_t i = 0; i < std::min(costs.size(), model.graph.nodes.size()); ++i)
+    by_label[model.graph.nodes[i].label()] = costs[i];
   std::vector<InspectedBlock> blocks;
   for (const ResidualBlock& block : residual_blocks(model)) {
-    InspectedBlock result{block.name, block.nodes, static_cast<double>(block.parameters), 0};
-    for (const std::string& node : block.nodes) result.macs_saved += macs[node];
+    InspectedBlock result{block.name, {}, static_cast<double>(block.parameters), 0};
+    for (const std::string& label : block.nodes) {
+      const NodeCost& cost = by_label[label];
+      result.nodes.push_back(cost.node);
+      result.macs_saved += cost.macs;
+    }
     blocks.push_back(std::move(result));
   }
   return blocks;

@@ -144,11 +144,11 @@ class FilePruner {
     report_.weights = weight_changes(model_, result_);
     SparsityPattern pattern = common_pattern(result_, report_.weights);
     if (is_smaller()) pattern.kind = SparsityPattern::Kind::kChannels;
-    report_.pattern = is_block_method(options().method) ? "blocks" : pattern_name(pattern);
+    report_.pattern = pattern_name(pattern);
     report_.gains = engine_gains(pattern);
-    for (EngineGain& gain : report_.gains) {
-      if (report_.pattern == "blocks") gain.why = "the model has fewer layers";
-    }
+    if (report_.blocks.empty() || report_.round_to > 0) return;  // not by blocks alone
+    report_.pattern = "blocks";
+    for (EngineGain& gain : report_.gains) gain.why = "the model has fewer layers";
   }
 
   // Where the engine cannot run it, that is no reason to have no model.

@@ -62,8 +62,8 @@ TEST(Infer, DimsOfOneUnknownSizeAreTheSame) {
   };
   Model named = graph;
   infer_named_shapes(named);
-  EXPECT_EQ(type_of(named, "a"), "float[batch,mc?0,8]");
-  EXPECT_EQ(type_of(named, "c"), "float[batch,mc?0,8]");
+  EXPECT_EQ(type_of(named, "a"), R"(float[batch,"mc?0",8])");
+  EXPECT_EQ(type_of(named, "c"), R"(float[batch,"mc?0",8])");
   EXPECT_EQ(to_string(named.graph.outputs[0].type), "float[batch,n,2,4]");
   graph.graph.outputs[0].type = {};
   infer_shapes(graph);

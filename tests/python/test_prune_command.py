@@ -267,11 +267,23 @@ def test_a_block_that_goes(net, data, tmp_path):
 
 def test_blocks_then_channels(net, data, tmp_path):
     out = tmp_path / "out.onnx"
-    arguments = ["--method", "channels_l2", "--blocks", "blocks_cosine", "--macs", 0.25, "--data", data]
-    document = prune(net, "-o", out, *arguments, "--round-to", 1)
-    assert [block["name"] for block in document["blocks"]] == ["sum"] and document["round_to"] == 1
-    assert document["sizes"][-1]["macs"] <= 0.25 * document["sizes"][0]["macs"]
+    arguments = ["--method", "channels_l2", "--blocks", "blocks_cosine", "--data", data, "--round-to", 1]
+    document = prune(net, "-o", out, *arguments, "--macs", 0.15)
+    assert [block["name"] for block in document["blocks"]] == ["sum"]
+    assert document["pattern"] == "channels" and document["round_to"] == 1
+    assert document["sizes"][-1]["macs"] <= 0.15 * document["sizes"][0]["macs"]
     assert document["cut_error"] < 1e-4
+
+
+def test_blocks_may_be_enough(net, data, tmp_path):
+    """Channels stay where blocks alone reach the target."""
+    out = tmp_path / "out.onnx"
+    arguments = ["--method", "channels_l2", "--blocks", "blocks_cosine", "--data", data]
+    document = prune(net, "-o", out, *arguments, "--macs", 0.25)
+    assert [size["what"] for size in document["sizes"]] == ["dense", "cut"]
+    assert document["sizes"][0]["macs"] - document["sizes"][-1]["macs"] == BLOCK
+    assert document["pattern"] == "blocks" and document["round_to"] is None
+    assert document["weights"] == [] and document["cut_error"] is None
 
 
 def test_widths_as_the_engine_likes_them(net, tmp_path):
