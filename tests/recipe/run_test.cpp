@@ -98,7 +98,7 @@ TEST_F(RunRecipe, GoesTheWholeRoad) {
   EXPECT_LT(find(results["models"], "name", "int8")["file_bytes"],
             find(results["models"], "name", "fp32")["file_bytes"]);
   for (const char* kind : {"simulated", "trained"}) {
-    const Json& pair = find(results["comparisons"], "kind", kind);
+    const Json pair = find(results["comparisons"], "kind", kind);
     EXPECT_EQ(pair["other"], "int8");
     EXPECT_EQ(pair["reference"], fmt::format("int8 ({})", kind));
     EXPECT_GE(pair["top1_agreement"].get<double>(), 0.99);
