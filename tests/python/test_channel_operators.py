@@ -182,7 +182,7 @@ CASES = {
             "axis": np.array([1]),
             "wo": (2, 12, 1, 1),
         },
-        [["wa:0*1", "wo:1*2"]],  # the outer two are each alone with one column less
+        [["wa:0*1", "wo:1*1"], ["wa:0*1", "wo:1*2"]],  # the outer two are not in the slice
         True,
     ),
     "tied_embedding": (
