@@ -1,6 +1,8 @@
 #include "mc/recipe/prune_view.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 
 #include <ATen/ATen.h>
@@ -185,8 +187,12 @@ double largest_difference(const Model& model, const Model& other, const ModelDat
     const std::vector<at::Tensor> expected = one.forward(batch->inputs), got = two.forward(batch->inputs);
     for (size_t i = 0; i < expected.size(); ++i) {
       if (expected[i].numel() == 0 || !expected[i].is_floating_point()) continue;
-      largest = std::max(largest, expected[i].abs().max().item<double>());
-      difference = std::max(difference, (expected[i] - got[i]).abs().max().item<double>());
+      const at::Tensor &a = expected[i], &b = got[i];
+      const at::Tensor same = (a == b).logical_or_(a.isnan().logical_and_(b.isnan()));
+      const double apart = (a - b).abs().masked_fill_(same, 0).max().item<double>();
+      if (!std::isfinite(apart)) return std::numeric_limits<double>::infinity();
+      difference = std::max(difference, apart);
+      largest = std::max(largest, a.abs().masked_fill_(a.isfinite().logical_not_(), 0).max().item<double>());
     }
   }
   return largest > 0 ? difference / largest : difference;

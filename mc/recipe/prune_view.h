@@ -27,7 +27,8 @@ std::vector<WeightChange> weight_changes(const Model& before, const Model& after
 // The pattern that all of these weights have; unstructured where they differ.
 SparsityPattern common_pattern(const Model& model, const std::vector<WeightChange>& weights);
 
-// Of all outputs on the data: the largest difference by the largest element of the first model's.
+// Of all outputs on the data: the largest difference by the largest finite element of the first model's. What
+// is infinite or NaN in both is no difference, in one of them an infinite one.
 double largest_difference(const Model& model, const Model& other, const ModelData& data);
 
 }  // namespace mc
