@@ -338,6 +338,7 @@ def test_other_threads_run_while_a_command_works(model):
 INTERRUPTED = """
 import os, signal, sys, threading, time
 import model_compression as mc
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
 def interrupt():
     time.sleep(1.5)
     os.kill(os.getpid(), signal.SIGINT)
