@@ -7,6 +7,7 @@ import inspect
 import tempfile
 import threading
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,8 @@ def from_torch(
 ) -> Module:
     """The Module that computes what `model` computes, with copies of its weights under its own names.
 
-    example_inputs: a tensor, or the tuple of positional arguments of a call; example_kwargs: its keyword
-    arguments. The first dimension of tensors is the batch, and may differ in later calls unless the model
+    example_inputs: a tensor, the tuple of positional arguments of a call, or a mapping of its keyword
+    arguments, such as a batch of transformers; example_kwargs: keyword arguments beside a tuple. The first dimension of tensors is the batch, and may differ in later calls unless the model
     fixes it; dynamic_shapes (as torch.export takes them) says otherwise. Batch norm and dropout follow
     train() and eval() as in PyTorch, whatever mode the model is in. Module.write_back(model) takes the
     trained weights back. Raises Error when the model cannot be captured: which operation, and where.
@@ -54,8 +55,12 @@ def from_torch(
         raise TypeError(f"from_torch takes a torch.nn.Module, not a {type(model).__name__}")
     if isinstance(model, Module):
         raise TypeError("the model is a model_compression.Module already")
-    args = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-    captured = capture(model, args, example_kwargs or {}, dynamic_shapes=dynamic_shapes)
+    if isinstance(example_inputs, Mapping) and example_kwargs is None:
+        args, kwargs = (), dict(example_inputs)
+    else:
+        args = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
+        kwargs = example_kwargs or {}
+    captured = capture(model, args, kwargs, dynamic_shapes=dynamic_shapes)
     module = Module(captured.native, captured.signature)
     present = {path for path, _, _, _ in captured.native.state()}
     module._extras = {

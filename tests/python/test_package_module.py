@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 import threading
+import time
 
 import pytest
 
@@ -106,6 +107,13 @@ def test_dropout_follows_the_mode_and_the_seed():
     assert not torch.equal(first, second)
     assert 0.4 < (first == 0).float().mean().item() < 0.6
     close(module.eval()(x), model.eval()(x))
+
+
+def test_a_mapping_is_keyword_arguments():
+    torch.manual_seed(0)
+    model = TiedNet().eval()
+    batch = {"ids": torch.randint(0, 11, (4, 5)), "mask": torch.ones(4, 5)}
+    close(mc.from_torch(model, batch)(**batch)["logits"], model(**batch)["logits"])
 
 
 def test_tied_parameters_names_and_dictionaries():
@@ -435,3 +443,23 @@ def test_what_else_depends_on_the_mode_is_warned_of():
     with pytest.warns(UserWarning, match="something else in eval"):
         module = mc.from_torch(OtherInEval(), torch.randn(2, 3))
     assert torch.equal(module.train()(torch.ones(1, 3)), torch.full((1, 3), 2.0))
+
+
+def test_other_threads_run_while_a_graph_does():
+    images = torch.randn(8, 32, 128, 128)
+    module = mc.from_torch(torch.nn.Conv2d(32, 64, 5, padding=2), images).eval()
+    ticks, done = [], threading.Event()
+
+    def tick():
+        while not done.wait(0.001):
+            ticks.append(time.perf_counter())
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    begin = time.perf_counter()
+    module(images)
+    end = time.perf_counter()
+    done.set()
+    thread.join()
+    quarter = (end - begin) / 4
+    assert any(begin + quarter < at < end - quarter for at in ticks), "the GIL was held"
