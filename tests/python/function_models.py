@@ -10,11 +10,13 @@ from pathlib import Path
 import model_compression as mc
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("MC_PROGRAM", ROOT / "build" / "model-compression"))
 CLASSES = 4
+INPUTS = [("x", torch.float32, [3, 8, 8])]  # of classifier(), as the core describes them
 
 
 def classifier(batch="N") -> onnx.ModelProto:

@@ -14,11 +14,11 @@ mc = pytest.importorskip("model_compression")
 
 from function_models import (
     CLASSES,
+    INPUTS,
     PROGRAM,
     ROOT,
     classifier,
     document,
-    found,
     recipe,
     run_python,
     samples,
@@ -26,23 +26,6 @@ from function_models import (
     without_data,
 )
 from model_compression.data import open_set
-
-INPUTS = [("x", torch.float32, [3, 8, 8])]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    onnx.save(classifier(), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def from_file(model, tmp_path_factory):
-    """What each function finds with the samples in a file."""
-    path = tmp_path_factory.mktemp("data") / "samples.npz"
-    np.savez(path, **samples())
-    return found(model, path)
 
 
 def arrow_tables():

@@ -17,23 +17,9 @@ import torch
 onnx = pytest.importorskip("onnx")
 mc = pytest.importorskip("model_compression")
 
-from function_models import PROGRAM, ROOT, classifier, document, run_python, samples, text_of
+from function_models import PROGRAM, ROOT, classifier, document, run_python, text_of
 
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason=f"{PROGRAM} is not built")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    onnx.save(classifier(), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "samples.npz"
-    np.savez(path, **samples())
-    return path
 
 
 def without(report, *keys):
