@@ -203,6 +203,16 @@ void remove_blocks_for_speed(BlockOrder& order, SpeedMeter& meter, double factor
            factor, order.removed().size(), speed);
 }
 
+void remove_blocks_halfway(BlockOrder& order, const std::function<double(const Model&)>& cost, double limit) {
+  const double half = std::sqrt(limit * cost(order.model()));
+  remove_blocks_until(order, [&](const Model& model) { return cost(model) <= half; });
+}
+
+void remove_blocks_halfway(BlockOrder& order, SpeedMeter& meter, double factor) {
+  const double half = std::sqrt(factor);
+  remove_blocks_until(order, [&](const Model& model) { return meter.speed(model) >= half; });
+}
+
 void remove_block_ratio(BlockOrder& order, double ratio) {
   MC_CHECK(ratio >= 0 && ratio <= 1, "the part of the residual blocks that goes is in [0, 1], not {}", ratio);
   const auto count = static_cast<size_t>(std::llround(ratio * static_cast<double>(order.blocks())));

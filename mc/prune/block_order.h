@@ -89,6 +89,11 @@ void remove_blocks_to(BlockOrder& order, const std::function<double(const Model&
 // The same until the model is so many times faster than the meter's; the Error says what was measured.
 void remove_blocks_for_speed(BlockOrder& order, SpeedMeter& meter, double factor);
 
+// Half of the way to a cost or a speed on a logarithmic scale, so that channels have as far to go again;
+// where not enough blocks may go, as far as they reach.
+void remove_blocks_halfway(BlockOrder& order, const std::function<double(const Model&)>& cost, double limit);
+void remove_blocks_halfway(BlockOrder& order, SpeedMeter& meter, double factor);
+
 // So many that this part of the model's blocks is gone, rounded, [0, 1]. Throws Error where not so many may
 // go.
 void remove_block_ratio(BlockOrder& order, double ratio);

@@ -160,7 +160,6 @@ class ChannelMethod : public Method {
     return *meter_;
   }
 
-  // They go half of the way, where the target is a part of a whole: as far again is left to channels.
   void take_blocks(StageContext& context) {
     const ChannelPruneOptions& options = plan_.options;
     const BlockTask task{options.blocks, patterns_of_blocks(context.module.graph(), plan_.ignore),
@@ -169,11 +168,10 @@ class ChannelMethod : public Method {
       if (options.block_ratio) {
         remove_block_ratio(order, *options.block_ratio);
       } else if (options.speedup) {
-        remove_blocks_until(
-            order, [&](const Model& model) { return meter().speed(model) >= std::sqrt(*options.speedup); });
+        remove_blocks_halfway(order, meter(), *options.speedup);
       } else {
-        remove_blocks_until(
-            order, [&](const Model& model) { return cost_of(model) <= dense_cost_ * std::sqrt(target()); });
+        remove_blocks_halfway(
+            order, [&](const Model& model) { return cost_of(model); }, dense_cost_ * target());
       }
     });
   }

@@ -1,7 +1,6 @@
 #include "mc/recipe/prune_smaller.h"
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <optional>
 #include <system_error>
@@ -55,12 +54,10 @@ class ModelShrinker {
       take_blocks(order);
       MC_CHECK(!order.removed().empty(), "no residual block is to go: the model reaches the target as it is");
     } else if (target().kind == TargetKind::kSpeedup) {
-      const double half = std::sqrt(target().value);
-      remove_blocks_until(order, [&](const Model& model) { return meter_->speed(model) >= half; });
+      remove_blocks_halfway(order, *meter_, target().value);
     } else {
       const CostLimit cost = cost_limit();
-      const double half = std::sqrt(cost.limit * cost.of(model_));
-      remove_blocks_until(order, [&](const Model& model) { return cost.of(model) <= half; });
+      remove_blocks_halfway(order, cost.of, cost.limit);
     }
     report_.blocks = order.removed();
     return order.model();

@@ -1,6 +1,7 @@
 // Reads of a document whose parts may be missing, null or of another type: those read as absent.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -25,6 +26,11 @@ inline const Json& list_at(const Json& object, const char* key) {
 inline std::string text_at(const Json& object, const char* key) {
   const Json& value = part(object, key);
   return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+// The last part of the path at `key`.
+inline std::string file_name_at(const Json& object, const char* key) {
+  return std::filesystem::path(text_at(object, key)).filename().string();
 }
 
 inline std::optional<double> number_at(const Json& object, const char* key) {

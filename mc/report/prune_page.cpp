@@ -1,7 +1,5 @@
 #include "mc/report/prune_page.h"
 
-#include <filesystem>
-
 #include <fmt/format.h>
 
 #include "mc/base/error.h"
@@ -17,10 +15,6 @@ namespace mc {
 namespace {
 
 constexpr int kFileColor = 0, kZstdColor = 2, kZerosColor = 3, kStayColor = 0;
-
-std::string name_of_file(const std::string& path) {
-  return std::filesystem::path(path).filename().string();
-}
 
 double elements_of(const Json& shape) {
   double product = 1;
@@ -61,7 +55,7 @@ class PrunePage {
   }
 
  private:
-  std::string title() const { return name_of_file(text_at(document_, "output")); }
+  std::string title() const { return file_name_at(document_, "output"); }
   bool cuts() const { return text_at(last_size(), "what") == "cut"; }
   const Json& first_size() const { return size_at(0); }
   const Json& last_size() const { return size_at(list_at(document_, "sizes").size() - 1); }
@@ -91,7 +85,7 @@ class PrunePage {
 
   std::string header() const {
     std::vector<std::string> facts;
-    for (const std::string& fact : {name_of_file(text_at(document_, "model")), text_at(document_, "method"),
+    for (const std::string& fact : {file_name_at(document_, "model"), text_at(document_, "method"),
                                     target_text(), text_at(document_, "data")}) {
       if (!fact.empty()) facts.push_back(fact);
     }

@@ -1,9 +1,7 @@
 #include "mc/report/quantize_page.h"
 
-#include <algorithm>
-#include <filesystem>
-
 #include <fmt/format.h>
+#include <algorithm>
 
 #include "mc/base/error.h"
 #include "mc/base/text.h"
@@ -16,10 +14,6 @@
 
 namespace mc {
 namespace {
-
-std::string file_name(const std::string& path) {
-  return std::filesystem::path(path).filename().string();
-}
 
 std::string db_text(Figure value) {
   return value ? fixed_text(value, 1) + " dB" : kNoFigure;
@@ -50,8 +44,8 @@ class QuantizePage {
 
  private:
   std::string title() const {
-    const std::string output = file_name(text_at(document_, "output"));
-    return output.empty() ? file_name(text_at(document_, "model")) : output;
+    const std::string output = file_name_at(document_, "output");
+    return output.empty() ? file_name_at(document_, "model") : output;
   }
 
   bool is_ladder() const { return text_at(document_, "schema").find("ladder") != std::string::npos; }
@@ -71,7 +65,7 @@ class QuantizePage {
                           holds ? "the goal is reached" : "the goal is not reached");
     }
     std::vector<std::string> facts;
-    for (const std::string& fact : {file_name(text_at(document_, "model")), text_at(document_, "data"),
+    for (const std::string& fact : {file_name_at(document_, "model"), text_at(document_, "data"),
                                     text_at(document_, "target"), text_at(document_, "engine_note")}) {
       if (!fact.empty()) facts.push_back(fact);
     }

@@ -7,7 +7,7 @@ import difflib
 import functools
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from numbers import Integral, Real
 
@@ -115,12 +115,3 @@ def file_name(where: str, value) -> str:
     if not name or "\0" in name:
         raise ValueError(f"{where}: {name!r} is no path")
     return name
-
-
-def file_names(where: str, values) -> list[str]:
-    """One path, or several."""
-    if isinstance(values, (str, os.PathLike)):
-        return [file_name(where, values)]
-    if not isinstance(values, Iterable):
-        raise TypeError(f"{where} is a path or a list of them, not {type(values).__name__}")
-    return [file_name(where, value) for value in values]

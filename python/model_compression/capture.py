@@ -46,10 +46,10 @@ def from_torch(
     """The Module that computes what `model` computes, with copies of its weights under its own names.
 
     example_inputs: a tensor, the tuple of positional arguments of a call, or a mapping of its keyword
-    arguments, such as a batch of transformers; example_kwargs: keyword arguments beside a tuple. The first dimension of tensors is the batch, and may differ in later calls unless the model
-    fixes it; dynamic_shapes (as torch.export takes them) says otherwise. Batch norm and dropout follow
-    train() and eval() as in PyTorch, whatever mode the model is in. Module.write_back(model) takes the
-    trained weights back. Raises Error when the model cannot be captured: which operation, and where.
+    arguments, such as a batch of transformers; example_kwargs: keyword arguments beside a tuple. The first
+    dimension of tensors is the batch, and may differ in later calls unless the model fixes it; dynamic_shapes
+    (as torch.export takes them) says otherwise. Batch norm and dropout follow train() and eval() as in PyTorch,
+    whatever mode the model is in. Module.write_back(model) takes the trained weights back. Raises Error when the model cannot be captured: which operation, and where.
     """
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"from_torch takes a torch.nn.Module, not a {type(model).__name__}")
